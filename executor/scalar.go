@@ -123,7 +123,7 @@ func ParseRange(s string) (Range, error) {
 	if r.First.BitLen() != r.Last.BitLen() {
 		return Range{}, bad
 	}
-	if r.Last.Less(r.First) {
+	if !r.ordered() {
 		return Range{}, errors.New("must not end before it begins")
 	}
 	return r, nil
@@ -144,9 +144,14 @@ func (r *Range) UnmarshalText(text []byte) error {
 	return err
 }
 
-// overlaps reports whether two ranges of one family share an address.
+// ordered reports whether r is a range at all.
+func (r Range) ordered() bool {
+	return r.First.IsValid() && r.First.BitLen() == r.Last.BitLen() && !r.Last.Less(r.First)
+}
+
+// overlaps reports whether two ranges share an address.
 func (r Range) overlaps(o Range) bool {
-	return r.First.BitLen() == o.First.BitLen() && !r.Last.Less(o.First) && !o.Last.Less(r.First)
+	return r.ordered() && o.ordered() && r.First.BitLen() == o.First.BitLen() && !r.Last.Less(o.First) && !o.Last.Less(r.First)
 }
 
 // lastAddr is the highest address of a prefix.

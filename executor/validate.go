@@ -268,7 +268,7 @@ func (v *validator) addrs(field string, list []netip.Addr) {
 func (v *validator) pools(at string, n *ContainerNetwork) {
 	for i, r := range n.Pools {
 		field := Path(at, strconv.Itoa(i))
-		if !r.First.IsValid() || !r.Last.IsValid() || r.First.BitLen() != r.Last.BitLen() || r.Last.Less(r.First) {
+		if !r.ordered() {
 			v.faults.Add(field, "must be first-last, of one address family and in this order")
 			continue
 		}
