@@ -1,0 +1,72 @@
+package extraconfig
+
+import (
+	"slices"
+	"strings"
+)
+
+// step is one move of the encoder. A program's steps are in the order of the keys that they
+// write, so that their output hardly ever needs sorting.
+type step struct {
+	path []int // fields from the frame's value on; pointers on the way are followed, nil ends the step
+	leaf *leaf // what to write; nil for a loop
+	over *node // a loop goes over the entries of this list or map
+	body []step
+}
+
+// assemble makes the program that writes all leaves.
+func assemble(leaves []*leaf) []step {
+	sorted := make([]*leaf, 0, len(leaves))
+	for _, l := range leaves {
+		if l.part != partElement {
+			sorted = append(sorted, l)
+		}
+	}
+	slices.SortStableFunc(sorted, func(a, b *leaf) int { return strings.Compare(order(a), order(b)) })
+	return loops(sorted, 0, 0)
+}
+
+// order is what a leaf is sorted by: its key, entries first.
+func order(l *leaf) string { return strings.Join(l.key.literals, hole) + l.key.suffix }
+
+// loops puts the leaves below one list or map, which are neighbours, into a loop. The first hops
+// of every leaf, those of the enclosing loops, are done; level counts the loops.
+func loops(leaves []*leaf, done, level int) []step {
+	var program []step
+	for i := 0; i < len(leaves); {
+		l := leaves[i]
+		path, next := fieldsUntilEntry(l.steps[done:])
+		if next < 0 {
+			program = append(program, step{path: path, leaf: l})
+			i++
+			continue
+		}
+		j := i + 1
+		for j < len(leaves) && sameLoop(l, leaves[j], done+next, level) {
+			j++
+		}
+		program = append(program, step{
+			path: path,
+			over: l.steps[done+next].entry,
+			body: loops(leaves[i:j], done+next+1, level+1),
+		})
+		i = j
+	}
+	return program
+}
+
+// fieldsUntilEntry gives the fields up to the next entry, and where that is; -1 for none.
+func fieldsUntilEntry(hops []hop) (path []int, next int) {
+	for i, h := range hops {
+		if h.entry != nil {
+			return path, i
+		}
+		path = append(path, h.field)
+	}
+	return path, -1
+}
+
+// sameLoop reports whether two leaves go over the same entries at keys that begin alike.
+func sameLoop(a, b *leaf, at, level int) bool {
+	return at < len(b.steps) && a.steps[at].entry == b.steps[at].entry && level < len(b.key.styles) && a.key.literals[level] == b.key.literals[level]
+}

@@ -1,0 +1,163 @@
+package extraconfig
+
+import (
+	"encoding/base64"
+	"errors"
+	"math/bits"
+	"net/netip"
+	"net/url"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var base64Text = base64.StdEncoding.Strict()
+
+// timeLayout is Go's own text of a time, in UTC.
+const timeLayout = "2006-01-02 15:04:05.999999999 -0700 MST"
+
+// An address is written in 16 bytes, IPv4 too.
+func appendAddr(b []byte, a netip.Addr) []byte {
+	raw := a.As16()
+	return base64Text.AppendEncode(b, raw[:])
+}
+
+// appendPrefix writes the address, or the mask: 4 bytes for IPv4, 16 for IPv6.
+func appendPrefix(b []byte, p netip.Prefix, part part) []byte {
+	if part == partIP {
+		return appendAddr(b, p.Addr())
+	}
+	var mask [16]byte
+	size := p.Addr().BitLen() / 8
+	for i := range p.Bits() {
+		mask[i/8] |= 0x80 >> (i % 8)
+	}
+	return base64Text.AppendEncode(b, mask[:size])
+}
+
+// urlAt gives the URL that a value of a type like url.URL is.
+func urlAt(v reflect.Value) *url.URL {
+	return v.Addr().Convert(reflect.PointerTo(typeURL)).Interface().(*url.URL)
+}
+
+var (
+	errNumber  = errors.New("is not a decimal number that fits")
+	errBool    = errors.New("is neither true nor false")
+	errBase64  = errors.New("is not base64")
+	errAddress = errors.New("is not an address of 4 or 16 bytes in base64")
+	errMask    = errors.New("is not a contiguous mask of the address's family in base64")
+	errNoMask  = errors.New("is an address without its mask, or a mask without its address")
+	errTime    = errors.New("is not a time such as 2017-07-14 02:40:00.5 +0000 UTC")
+	errUser    = errors.New("is not the user information of a URL")
+)
+
+func parseAddr(s string) (netip.Addr, error) {
+	var raw [18]byte // 24 characters of base64 decode to 16 bytes; the decoder asks for room for 18
+	if len(s) > 24 {
+		return netip.Addr{}, errAddress
+	}
+	n, err := base64Text.Decode(raw[:], []byte(s))
+	if err != nil {
+		return netip.Addr{}, errAddress
+	}
+	a, ok := netip.AddrFromSlice(raw[:n])
+	if !ok {
+		return netip.Addr{}, errAddress
+	}
+	return a.Unmap(), nil
+}
+
+func parseMask(s string, a netip.Addr) (netip.Prefix, error) {
+	raw, err := base64Text.DecodeString(s)
+	if err != nil || len(raw)*8 != a.BitLen() {
+		return netip.Prefix{}, errMask
+	}
+	ones, end := 0, false
+	for _, b := range raw {
+		n := bits.LeadingZeros8(^b)
+		if b<<n != 0 || (end && b != 0) {
+			return netip.Prefix{}, errMask
+		}
+		ones += n
+		end = end || n < 8
+	}
+	return netip.PrefixFrom(a, ones), nil
+}
+
+// parseTime reads what time.Time's String gives, whatever zone name or monotonic reading follows
+// the numeric offset, which alone counts.
+func parseTime(s string) (time.Time, error) {
+	date, rest, ok1 := strings.Cut(s, " ")
+	clock, rest, ok2 := strings.Cut(rest, " ")
+	offset, _, _ := strings.Cut(rest, " ")
+	if !ok1 || !ok2 || offset == "" {
+		return time.Time{}, errTime
+	}
+	if len(date) > 10 || len(clock) > 18 || len(offset) > 5 {
+		return time.Time{}, errTime
+	}
+	t, err := time.Parse("2006-01-02 15:04:05.999999999 -0700", date+" "+clock+" "+offset)
+	if err != nil {
+		return time.Time{}, errTime
+	}
+	return t.UTC(), nil
+}
+
+// parseUser reads the user information of a URL, as it stands in one.
+func parseUser(s string) (*url.Userinfo, error) {
+	u, err := url.Parse("x://" + s + "@x")
+	if err != nil || u.User == nil || u.User.String() != s || u.Host != "x" || u.Path != "" {
+		return nil, errUser
+	}
+	return u.User, nil
+}
+
+// setScalar reads text into v, a value of a kind that has one pair.
+func setScalar(k kind, v reflect.Value, text string) error {
+	switch k {
+	case kindString:
+		v.SetString(text)
+	case kindBool:
+		if text != "true" && text != "false" {
+			return errBool
+		}
+		v.SetBool(text == "true")
+	case kindInt:
+		i, err := strconv.ParseInt(text, 10, v.Type().Bits())
+		if err != nil {
+			return errNumber
+		}
+		v.SetInt(i)
+	case kindUint:
+		i, err := strconv.ParseUint(text, 10, v.Type().Bits())
+		if err != nil {
+			return errNumber
+		}
+		v.SetUint(i)
+	case kindBytes:
+		b, err := base64Text.DecodeString(text)
+		if err != nil {
+			return errBase64
+		}
+		if len(b) > 0 {
+			v.SetBytes(b)
+		}
+	case kindAddr:
+		if text == "" {
+			return nil
+		}
+		a, err := parseAddr(text)
+		if err != nil {
+			return err
+		}
+		v.Set(reflect.ValueOf(a))
+	case kindTime:
+		t, err := parseTime(text)
+		if err != nil {
+			return err
+		}
+		v.Set(reflect.ValueOf(t))
+	}
+	return nil
+}
