@@ -1,0 +1,93 @@
+// Package vm is the contract between the reconciler and a kind of VM: it reads and changes the
+// key/value pairs that a VM holds, and says what is known of its power. A driver (vm/vsphere) is
+// the channel alone; which keys are ours, and what they should be, is decided above it.
+//
+// push and app import it. It imports extraconfig and the standard library; only the packages
+// below it know a hypervisor. Drivers are proven by vm/vmtest.
+package vm
+
+import (
+	"context"
+	"errors"
+
+	"github.com/vmexecutor/config-server/extraconfig"
+)
+
+// Power is the power state of a VM.
+type Power string
+
+// The power states. A driver that sees one that is not here says PowerUnknown.
+const (
+	PowerOn        Power = "on"
+	PowerOff       Power = "off"
+	PowerSuspended Power = "suspended"
+	PowerUnknown   Power = "unknown"
+)
+
+// State is what a VM was seen to hold, at one instant.
+type State struct {
+	// Keys are all pairs that the VM holds, other tools' too, spelt as the VM spells them.
+	// Values are text, and unescaped: an empty string is an empty value, not an absent key.
+	Keys map[string]string
+	// Power at that instant.
+	Power Power
+	// Version changes whenever the hypervisor changes the VM's configuration. It says nothing
+	// but "the same" or "not the same"; it is empty where the hypervisor has no such thing.
+	Version string
+}
+
+// Change is what one Apply does to a VM.
+type Change struct {
+	// Set are the pairs to write, with unescaped values.
+	Set []extraconfig.Pair
+	// Delete are the keys to remove, spelt as they were observed. A key that was not observed
+	// must not be here: some hypervisors answer by creating it.
+	Delete []string
+	// Version is that of the State that the change was computed from. When it is not empty and
+	// the VM has changed since, nothing is applied and the answer is ErrConflict.
+	Version string
+}
+
+// Empty reports whether there is nothing to do.
+func (c Change) Empty() bool { return len(c.Set) == 0 && len(c.Delete) == 0 }
+
+// The errors that a caller acts on. A driver wraps them in a sentence that an operator can read.
+var (
+	// ErrNotFound: there is no such VM.
+	ErrNotFound = errors.New("no such VM")
+	// ErrAmbiguous: the reference fits several VMs.
+	ErrAmbiguous = errors.New("several VMs fit")
+	// ErrConflict: the VM changed since it was observed, nothing was applied. Observe again.
+	ErrConflict = errors.New("the VM changed meanwhile")
+	// ErrUnavailable: the hypervisor is not reachable, or does not let us in. Try again later.
+	ErrUnavailable = errors.New("the hypervisor is not available")
+)
+
+// Driver reads and changes one kind of VM. Its methods may be called concurrently, for the same
+// VM too. A driver does not retry a failed call, but it reconnects by itself: a call made after
+// the hypervisor came back, or after a session ended, succeeds without anybody's help.
+//
+// An instance is the identity that Resolve pinned: it goes on meaning the same VM when that is
+// renamed or moved, and never means another one. All methods but Close answer ErrUnavailable
+// while the hypervisor is away, and the context's error when it ends; other errors are the
+// hypervisor's refusals. No error holds a value or a credential.
+type Driver interface {
+	// Resolve finds the one VM that a reference written by a client means. Which forms there
+	// are is the driver's to say. ErrNotFound, ErrAmbiguous.
+	Resolve(ctx context.Context, ref string) (instance string, err error)
+
+	// Observe reads the VM as it is now: no change that was applied before is missing from it.
+	// ErrNotFound.
+	Observe(ctx context.Context, instance string) (State, error)
+
+	// Apply makes one change, all of it or nothing, in one call of the hypervisor, and returns
+	// once the hypervisor says that it is done. Applying the same change again is harmless. An
+	// empty change makes no call. ErrNotFound, ErrConflict.
+	//
+	// After ErrUnavailable, or the context's error, it is not known whether the change was
+	// applied or still will be: the caller observes before it decides again.
+	Apply(ctx context.Context, instance string, c Change) error
+
+	// Close ends the session with the hypervisor. No other call may follow, nor be under way.
+	Close(ctx context.Context) error
+}
