@@ -1,0 +1,108 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/vmexecutor/config-server/executor"
+)
+
+// recordFormat is the newest format of records that this program writes and reads.
+const recordFormat = 1
+
+// Keys of the engine. Names have no slash.
+func executorKey(id string) string            { return "executor/" + id }
+func networkKey(name string) string           { return "network/" + name }
+func bindingKey(id string) string             { return "vm/" + id }
+func claimKey(driver, ref string) string      { return "claim/" + driver + "/" + ref }
+func unbindingKey(driver, inst string) string { return "unbinding/" + driver + "/" + inst }
+func referenceKey(network, id string) string  { return "ref/" + network + "/" + id }
+func lastStep(key string) (prefix, step string) {
+	i := strings.LastIndexByte(key, '/')
+	return key[:i+1], key[i+1:]
+}
+
+// record is what is stored under a key. Each says which format it has, so that a program which is older than its
+// data does not misread it.
+type record interface{ format() *int }
+
+type header struct {
+	Format int `json:"format"`
+}
+
+func (h *header) format() *int { return &h.Format }
+
+func encode(r record) ([]byte, error) {
+	*r.format() = recordFormat
+	value, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("encode record: %w", err)
+	}
+	return value, nil
+}
+
+func decode(kv KV, r record) error {
+	var h header
+	if err := json.Unmarshal(kv.Value, &h); err != nil {
+		return fmt.Errorf("record %s: %w", kv.Key, err)
+	}
+	if h.Format > recordFormat {
+		return fmt.Errorf("record %s has format %d: %w", kv.Key, h.Format, ErrFormat)
+	}
+	if err := json.Unmarshal(kv.Value, r); err != nil {
+		return fmt.Errorf("record %s: %w", kv.Key, err)
+	}
+	return nil
+}
+
+// A revision inside a record is 0 when it is that of the record's own commit, which is not known when the record is written.
+
+type executorRecord struct {
+	header
+	Config         *executor.ExecutorConfig `json:"config"` // without what follows a container network
+	ConfigRevision uint64                   `json:"configRevision,omitempty"`
+	Entries        map[string]entryRevision `json:"entries,omitempty"` // by map and name: sessions/web
+	SecretKey      []byte                   `json:"secretKey"`
+}
+
+// entryRevision is that of one entry of a map of an executor.
+type entryRevision struct {
+	Revision       uint64 `json:"revision,omitempty"`
+	ConfigRevision uint64 `json:"configRevision,omitempty"`
+}
+
+type networkRecord struct {
+	header
+	Config      *executor.ContainerNetwork `json:"config"`
+	Annotations map[string]string          `json:"annotations,omitempty"`
+	CreateTime  time.Time                  `json:"createTime"`
+}
+
+type bindingRecord struct {
+	header
+	Driver   string               `json:"driver"`
+	Ref      string               `json:"ref"`
+	VM       executor.ContainerVM `json:"vm"`
+	TakeOver bool                 `json:"takeOver,omitempty"`
+	Instance string               `json:"instance,omitempty"`
+	Base     map[string]string    `json:"base"`               // null before the first push
+	Revision uint64               `json:"revision,omitempty"` // of the last change by a client
+}
+
+type unbindingRecord struct {
+	header
+	Executor string `json:"executor"`
+	Driver   string `json:"driver"`
+	Ref      string `json:"ref"`
+	Instance string `json:"instance"`
+}
+
+// or gives a revision of a record whose commit was at.
+func or(revision, at uint64) uint64 {
+	if revision == 0 {
+		return at
+	}
+	return revision
+}
