@@ -1,12 +1,27 @@
 // Package simulator is a vSphere for machines that have none: govmomi's simulator, in process,
 // spoken to over its own SOAP endpoint by the same driver that speaks to a real one.
+//
+// What govmomi's does not do as vCenter does, and our driver relies on, is corrected here: see
+// annex. app and tests import it.
 package simulator
 
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"log"
 	"log/slog"
+	"net"
+	"net/http"
 	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25"
+	"github.com/vmware/govmomi/vim25/types"
 )
 
 // The account that may log in.
@@ -17,22 +32,119 @@ const (
 
 // Options of a simulator.
 type Options struct {
-	// Listen is host:port. Port 0 picks a free one.
+	// Listen is host:port, best on loopback: the account is no secret. Port 0 picks a free one.
 	Listen string
 	// VMs is how many there are at the start, named vm1, vm2 and so on.
 	VMs int
-	// Logger hears of what the simulator itself has to say. Nil: nobody does.
+	// Logger hears what govmomi's simulator has to say, at debug level. Nil: nobody does.
 	Logger *slog.Logger
 }
 
-// Simulator is one that runs.
-type Simulator struct{}
+// Simulator is one that runs. The VMs it holds last as long as it does, but their names and
+// instance UUIDs are those of the next one too.
+type Simulator struct {
+	url   url.URL
+	model *simulator.Model
+	site  site
 
-// Start builds the inventory and serves it.
-func Start(ctx context.Context, o Options) (*Simulator, error) { return nil, errors.ErrUnsupported }
+	server   *http.Server
+	requests atomic.Int64 // being answered
+
+	mu      sync.Mutex
+	made    map[string]int // VMs made of each name
+	waiting map[types.ManagedObjectReference]*simulator.PropertyCollector
+}
+
+// building is held while an inventory is built: govmomi does it on a session that all models share.
+var building sync.Mutex
+
+// Start builds the inventory and serves it until Close. ctx is only for the start.
+func Start(ctx context.Context, o Options) (*Simulator, error) {
+	var listen net.ListenConfig
+	listener, err := listen.Listen(ctx, "tcp", o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("vSphere simulator: %w", err)
+	}
+	quiet(o.Logger)
+	s := &Simulator{
+		url:     url.URL{Scheme: "http", Host: listener.Addr().String(), Path: vim25.Path},
+		made:    make(map[string]int),
+		waiting: make(map[types.ManagedObjectReference]*simulator.PropertyCollector),
+	}
+	if err := s.build(ctx, o.VMs); err != nil {
+		listener.Close()
+		s.remove()
+		return nil, fmt.Errorf("vSphere simulator: %w", err)
+	}
+	s.serve(listener)
+	return s, nil
+}
+
+// quiet sends what govmomi's simulator prints with the standard logger, such as each object that
+// somebody asked for in vain, to where it does not disturb. It has no logger of its own to set.
+func quiet(logger *slog.Logger) {
+	var w io.Writer = io.Discard
+	if logger != nil {
+		w = slog.NewLogLogger(logger.Handler(), slog.LevelDebug).Writer()
+	}
+	log.SetFlags(0)
+	log.SetOutput(w)
+}
+
+// serve answers SOAP, and nothing else: govmomi's own server shows datastores to everybody.
+func (s *Simulator) serve(listener net.Listener) {
+	service := s.model.Service
+	service.Listen = &url.URL{Scheme: s.url.Scheme, Host: s.url.Host, Path: s.url.Path, User: url.UserPassword(Username, Password)}
+	service.RegisterSDK(s.model.Map())
+	s.model.Map().SessionManager().ServiceHostName = s.url.Host
+	s.model.Map().Handler = s.intercept
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+vim25.Path, func(w http.ResponseWriter, r *http.Request) {
+		s.requests.Add(1)
+		defer s.requests.Add(-1)
+		service.ServeSDK(w, r)
+	})
+	mux.HandleFunc("GET "+vim25.Path+"/vimServiceVersions.xml", service.ServiceVersions)
+	s.server = &http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 10 * time.Second,
+		ErrorLog:          log.New(log.Writer(), "", 0),
+	}
+	go s.server.Serve(listener) // ends with Close
+}
 
 // URL is that of the SDK endpoint, without credentials.
-func (s *Simulator) URL() *url.URL { return nil }
+func (s *Simulator) URL() *url.URL {
+	u := s.url
+	return &u
+}
 
-// Close stops it. It does not wait for clients that wait for updates.
-func (s *Simulator) Close(ctx context.Context) error { return nil }
+// Close stops it. Clients that wait for updates are cut off, and what they started ends before
+// Close returns, unless ctx ends first.
+func (s *Simulator) Close(ctx context.Context) error {
+	err := s.server.Close()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for s.requests.Load() > 0 {
+		s.mu.Lock()
+		for _, collector := range s.waiting {
+			collector.CancelWaitForUpdates(nil)
+		}
+		s.mu.Unlock()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.Join(err, fmt.Errorf("vSphere simulator: %d requests still run: %w", s.requests.Load(), ctx.Err()))
+		}
+	}
+	s.remove()
+	return err
+}
+
+// remove deletes the datastore's directory.
+func (s *Simulator) remove() {
+	if s.model != nil && s.model.Service != nil {
+		s.model.Remove()
+	}
+}

@@ -1,0 +1,155 @@
+package simulator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/vmware/govmomi/simulator"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+)
+
+// identities is the namespace of the instance UUIDs (RFC 9562 version 5): a VM has the same one in
+// every simulator, as a server pins it durably.
+var identities = uuid.MustParse("3b0e2c0a-5d5c-4f0e-9a52-8f6a8f1d7c11")
+
+// site is where VMs are made.
+type site struct {
+	folder *simulator.Folder
+	pool   types.ManagedObjectReference
+}
+
+// build makes one datacenter with one host, and its VMs.
+func (s *Simulator) build(ctx context.Context, vms int) error {
+	s.model = simulator.VPX()
+	s.model.Portgroup, s.model.Cluster, s.model.Host, s.model.Machine = 0, 0, 1, 0
+	building.Lock()
+	err := s.model.Create()
+	building.Unlock()
+	if err != nil {
+		return err
+	}
+	registry := s.model.Map()
+	datacenter, ok := registry.Any("Datacenter").(*simulator.Datacenter)
+	if !ok {
+		return errors.New("the inventory has no datacenter")
+	}
+	s.site.folder, ok = registry.Get(datacenter.VmFolder).(*simulator.Folder)
+	if !ok {
+		return errors.New("the inventory has no VM folder")
+	}
+	s.site.pool = registry.Any("ResourcePool").Reference()
+	registry.Put(&annex{mo.SearchIndex{Self: annexRef}})
+	for i := range vms {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := s.AddVM(fmt.Sprintf("vm%d", i+1)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// context is a new one: what it stands for in govmomi's simulator is whoever holds a lock.
+func (s *Simulator) context() *simulator.Context {
+	c := *s.model.Service.Context
+	return &c
+}
+
+// AddVM makes a VM, switched on, with a few keys of other tools, and gives its instance UUID. The
+// first VM of a name always has the same one; one that is made after that was removed is another VM.
+func (s *Simulator) AddVM(name string) (instance string, err error) {
+	s.mu.Lock()
+	s.made[name]++
+	identity := name
+	if n := s.made[name]; n > 1 {
+		identity = fmt.Sprintf("%s#%d", name, n)
+	}
+	s.mu.Unlock()
+	instance = uuid.NewSHA1(identities, []byte(identity)).String()
+
+	ctx := s.context()
+	created, err := run(ctx, s.site.folder, func() soap.HasFault {
+		return s.site.folder.CreateVMTask(ctx, &types.CreateVM_Task{
+			This: s.site.folder.Self,
+			Pool: s.site.pool,
+			Config: types.VirtualMachineConfigSpec{
+				Name:         name,
+				InstanceUuid: instance,
+				GuestId:      string(types.VirtualMachineGuestOsIdentifierOtherGuest),
+				Files:        &types.VirtualMachineFileInfo{VmPathName: "[LocalDS_0]"},
+				ExtraConfig: []types.BaseOptionValue{
+					&types.OptionValue{Key: "disk.enableUUID", Value: "TRUE"},
+					&types.OptionValue{Key: "guestinfo.metadata", Value: "instance-id: " + name},
+				},
+			},
+		})
+	})
+	if err != nil {
+		return "", fmt.Errorf("create %s: %w", name, err)
+	}
+	ref, _ := created.(types.ManagedObjectReference)
+	vm := s.model.Map().Get(ref)
+	if vm == nil {
+		return "", fmt.Errorf("create %s: it is gone", name)
+	}
+	setPower(ctx, vm, types.VirtualMachinePowerStatePoweredOn) // a task of its own would take longer than all else
+	return instance, nil
+}
+
+func setPower(ctx *simulator.Context, vm mo.Reference, state types.VirtualMachinePowerState) {
+	ctx.WithLock(vm, func() {
+		ctx.Update(vm, []types.PropertyChange{
+			{Name: "runtime.powerState", Val: state},
+			{Name: "summary.runtime.powerState", Val: state},
+		})
+	})
+}
+
+// RemoveVM switches the VM with that instance UUID off and destroys it.
+func (s *Simulator) RemoveVM(instance string) error {
+	ctx := s.context()
+	refs := new(annex).find(ctx, func(v *mo.VirtualMachine) bool { return v.Config.InstanceUuid == instance })
+	if len(refs) == 0 {
+		return fmt.Errorf("remove VM %s: there is none", instance)
+	}
+	vm, ok := s.model.Map().Get(refs[0]).(*simulator.VirtualMachine)
+	if !ok {
+		return fmt.Errorf("remove VM %s: it is gone", instance)
+	}
+	setPower(ctx, vm, types.VirtualMachinePowerStatePoweredOff)
+	_, err := run(ctx, vm, func() soap.HasFault { return vm.DestroyTask(ctx, &types.Destroy_Task{This: vm.Self}) })
+	if err != nil {
+		return fmt.Errorf("remove VM %s: %w", instance, err)
+	}
+	return nil
+}
+
+// run starts a task on an object as a request would, under the object's lock, and waits for it.
+func run(ctx *simulator.Context, object mo.Reference, start func() soap.HasFault) (types.AnyType, error) {
+	var started soap.HasFault
+	ctx.WithLock(object, func() { started = start() })
+	var ref types.ManagedObjectReference
+	switch body := started.(type) {
+	case *methods.CreateVM_TaskBody:
+		ref = body.Res.Returnval
+	case *methods.Destroy_TaskBody:
+		ref = body.Res.Returnval
+	case *methods.ReconfigVM_TaskBody:
+		ref = body.Res.Returnval
+	}
+	task, ok := ctx.Map.Get(ref).(*simulator.Task)
+	if !ok {
+		return nil, errors.New("no task was made")
+	}
+	task.Wait()
+	if task.Info.Error != nil {
+		return nil, soap.WrapVimFault(task.Info.Error.Fault)
+	}
+	return task.Info.Result, nil
+}
