@@ -1,0 +1,110 @@
+// Package vmtest proves a vm.Driver: that it does what the contract says, through everything that
+// can happen to a hypervisor. A driver adopts it with a Harness. Only tests import it.
+package vmtest
+
+import (
+	"testing"
+
+	"github.com/vmexecutor/config-server/vm"
+)
+
+// Harness is a hypervisor with a driver on it. What a hypervisor cannot do is nil, and left out.
+type Harness struct {
+	// Driver is the one to prove.
+	Driver vm.Driver
+	// NewVM gives a VM that no other test has, switched on. It is still there, without what was
+	// applied to it, when the hypervisor was stopped and started.
+	NewVM func(t *testing.T) VM
+	// Ambiguous gives a reference that fits several VMs.
+	Ambiguous func(t *testing.T) string
+	// Versions: a Change with the Version of an outdated State is refused.
+	Versions bool
+	// Stop makes the hypervisor go away, Start brings it back where it was.
+	Stop, Start func(t *testing.T)
+	// EndSessions ends all sessions that the driver has.
+	EndSessions func(t *testing.T)
+}
+
+// VM is a VM as seen past the driver: what an operator or another tool does to it.
+type VM interface {
+	// Refs are references that mean this VM, by the name of their form.
+	Refs(t *testing.T) map[string]string
+	// Keys are what the hypervisor holds, with values as they travel.
+	Keys(t *testing.T) map[string]string
+	// Set writes a key.
+	Set(t *testing.T, key, value string)
+	// Power switches the VM: vm.PowerOn, vm.PowerOff or vm.PowerSuspended.
+	Power(t *testing.T, p vm.Power)
+	// Remove destroys the VM.
+	Remove(t *testing.T)
+}
+
+// Run runs the suite. The harness is this test's own: the suite stops its hypervisor.
+func Run(t *testing.T, h Harness) {
+	s := &suite{h}
+	for _, c := range []struct {
+		name string
+		run  func(t *testing.T)
+	}{
+		{"resolve", s.resolve},
+		{"resolve what does not exist", s.resolveMissing},
+		{"resolve what is ambiguous", s.resolveAmbiguous},
+		{"observe a fresh VM", s.observeFresh},
+		{"observe what others do", s.observeOthers},
+		{"observe power", s.observePower},
+		{"set, change, delete", s.setChangeDelete},
+		{"apply again", s.applyAgain},
+		{"apply nothing", s.applyNothing},
+		{"other tools' keys", s.foreignKeys},
+		{"empty values", s.emptyValues},
+		{"odd characters", s.oddCharacters},
+		{"odd keys", s.oddKeys},
+		{"large values", s.largeValues},
+		{"many keys", s.manyKeys},
+		{"what cannot travel", s.cannotTravel},
+		{"outdated version", s.outdatedVersion},
+		{"many VMs at once", s.concurrent},
+		{"one VM from many sides", s.concurrentSameVM},
+		{"removed VM", s.removed},
+		{"context ends", s.contextEnds},
+		{"session ends", s.sessionEnds},
+		{"hypervisor away", s.away},
+	} {
+		t.Run(c.name, c.run)
+	}
+}
+
+type suite struct{ h Harness }
+
+// fresh gives a VM and its instance.
+func (s *suite) fresh(t *testing.T) (VM, string) {
+	t.Helper()
+	v := s.h.NewVM(t)
+	for form, ref := range v.Refs(t) {
+		instance, err := s.h.Driver.Resolve(t.Context(), ref)
+		if err != nil {
+			t.Fatalf("resolve the %s of a fresh VM: %v", form, err)
+		}
+		return v, instance
+	}
+	t.Fatal("a fresh VM has no references")
+	return nil, ""
+}
+
+func (s *suite) observe(t *testing.T, instance string) vm.State {
+	t.Helper()
+	state, err := s.h.Driver.Observe(t.Context(), instance)
+	if err != nil {
+		t.Fatalf("observe: %v", err)
+	}
+	return state
+}
+
+// apply makes a change on the VM as it is now.
+func (s *suite) apply(t *testing.T, instance string, set map[string]string, del ...string) {
+	t.Helper()
+	c := vm.Change{Set: pairs(set), Delete: del, Version: s.observe(t, instance).Version}
+	if err := s.h.Driver.Apply(t.Context(), instance, c); err != nil {
+		t.Fatalf("apply: %v", err)
+	}
+}
