@@ -1,0 +1,14 @@
+package vsphere_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/vmexecutor/config-server/vm/vmtest"
+)
+
+func TestConformance(t *testing.T) {
+	vmtest.Run(t, newFixture(t, 60).harness())
+}
+
+func upper(s string) string { return strings.ToUpper(s) }
