@@ -11,14 +11,14 @@ type Engine interface {
 	// View runs fn on the state at one revision. fn must not commit.
 	View(ctx context.Context, fn func(Snapshot) error) error
 	// Commit makes all changes of t under the next revision, or none of them. They are durable when it returns.
-	// When a compare fails nothing is written, and the error is ErrConflict. An error of another kind that is not
-	// from the engine's own check of t leaves the outcome unknown.
+	// When a compare fails nothing is written, and the error is ErrConflict; nor is anything when ctx has ended before
+	// the commit began. After any other error the outcome is unknown until the next View.
 	Commit(ctx context.Context, t Txn) (revision uint64, err error)
 	// Watch gives every commit after a revision, in order, without gap or duplicate, and then those to come, until
-	// ctx or the engine ends: the last element has the error. ErrCompacted: the history begins later. ErrFuture: that
-	// revision has not been. A slow reader delays nobody.
+	// ctx or the engine ends: the last element has the error. ErrCompacted: the history begins later, at the start or
+	// because the reader fell behind it. ErrFuture: that revision has not been. A slow reader delays nobody.
 	Watch(ctx context.Context, after uint64) iter.Seq2[Change, error]
-	// Close ends all watches. Commits that returned are durable.
+	// Close ends all watches, and waits for views and commits. It may be called again.
 	Close() error
 }
 
