@@ -3,7 +3,6 @@ package executor
 import (
 	"maps"
 	"net/netip"
-	"net/url"
 	"slices"
 )
 
@@ -116,7 +115,6 @@ func (n *ContainerNetwork) Clone() *ContainerNetwork {
 func (m *ContainerVM) Clone() *ContainerVM {
 	d := *m
 	d.Aliases = maps.Clone(m.Aliases)
-	d.Interaction = cloneOf[url.URL](m.Interaction)
 	d.AgentKey = slices.Clone(m.AgentKey)
 	return &d
 }

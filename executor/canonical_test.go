@@ -52,6 +52,9 @@ func fill(v reflect.Value) {
 	case time.Time:
 		v.Set(reflect.ValueOf(time.Unix(1, 2).UTC()))
 		return
+	case URL:
+		v.Set(reflect.ValueOf(URL{Scheme: "tcp", Host: "x:1", User: url.UserPassword("u", "p")}))
+		return
 	case Source:
 		v.Set(reflect.ValueOf(Source{Scheme: "nfs", Host: "filer", Path: "/x", User: url.UserPassword("u", "p")}))
 		return
@@ -67,9 +70,7 @@ func fill(v reflect.Value) {
 		v.SetUint(1)
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
-		if _, isURL := v.Interface().(*url.URL); !isURL {
-			fill(v.Elem())
-		}
+		fill(v.Elem())
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fill(v.Index(0))
@@ -89,7 +90,7 @@ func fill(v reflect.Value) {
 
 func shared(t *testing.T, path string, a, b reflect.Value) {
 	switch a.Interface().(type) {
-	case netip.Prefix, netip.Addr, time.Time, Source:
+	case netip.Prefix, netip.Addr, time.Time, Source, URL:
 		return // immutable
 	}
 	switch a.Kind() {
@@ -104,9 +105,7 @@ func shared(t *testing.T, path string, a, b reflect.Value) {
 	}
 	switch a.Kind() {
 	case reflect.Pointer:
-		if _, isURL := a.Interface().(*url.URL); !isURL {
-			shared(t, path, a.Elem(), b.Elem())
-		}
+		shared(t, path, a.Elem(), b.Elem())
 	case reflect.Map:
 		for _, k := range a.MapKeys() {
 			shared(t, path+"."+k.String(), a.MapIndex(k), b.MapIndex(k))

@@ -52,7 +52,7 @@ func (m *ContainerVM) Validate() error {
 		v.fault(field, checkRunes(name))
 		v.text(field, m.Aliases[name])
 	}
-	if m.Interaction != nil && (m.Interaction.Scheme == "" || m.Interaction.Opaque != "") {
+	if i := m.Interaction; !i.IsZero() && (i.Scheme == "" || i.Host == "") {
 		v.faults.Add("interaction", "must be a URL such as tcp://host:2377")
 	}
 	return v.faults.Err()
