@@ -44,11 +44,24 @@ func (s *Simulator) build(ctx context.Context, vms int) error {
 	}
 	s.site.pool = registry.Any("ResourcePool").Reference()
 	registry.Put(&annex{mo.SearchIndex{Self: annexRef}})
-	for i := range vms {
+	return s.populate(ctx, vms)
+}
+
+// populate makes the first VMs. Waiting for each before the next would take much longer.
+func (s *Simulator) populate(ctx context.Context, vms int) error {
+	begun := make([]*creation, vms)
+	for i := range begun {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if _, err := s.AddVM(fmt.Sprintf("vm%d", i+1)); err != nil {
+		c, err := s.begin(fmt.Sprintf("vm%d", i+1))
+		if err != nil {
+			return err
+		}
+		begun[i] = c
+	}
+	for _, c := range begun {
+		if err := s.finish(c); err != nil {
 			return err
 		}
 	}
@@ -64,6 +77,21 @@ func (s *Simulator) context() *simulator.Context {
 // AddVM makes a VM, switched on, with a few keys of other tools, and gives its instance UUID. The
 // first VM of a name always has the same one; one that is made after that was removed is another VM.
 func (s *Simulator) AddVM(name string) (instance string, err error) {
+	c, err := s.begin(name)
+	if err != nil {
+		return "", err
+	}
+	return c.instance, s.finish(c)
+}
+
+// creation is a VM that is being made.
+type creation struct {
+	name, instance string
+	ctx            *simulator.Context
+	task           *simulator.Task
+}
+
+func (s *Simulator) begin(name string) (*creation, error) {
 	s.mu.Lock()
 	s.made[name]++
 	identity := name
@@ -71,16 +99,15 @@ func (s *Simulator) AddVM(name string) (instance string, err error) {
 		identity = fmt.Sprintf("%s#%d", name, n)
 	}
 	s.mu.Unlock()
-	instance = uuid.NewSHA1(identities, []byte(identity)).String()
-
-	ctx := s.context()
-	created, err := run(ctx, s.site.folder, func() soap.HasFault {
-		return s.site.folder.CreateVMTask(ctx, &types.CreateVM_Task{
+	c := &creation{name: name, instance: uuid.NewSHA1(identities, []byte(identity)).String(), ctx: s.context()}
+	var err error
+	c.task, err = begin(c.ctx, s.site.folder, func() soap.HasFault {
+		return s.site.folder.CreateVMTask(c.ctx, &types.CreateVM_Task{
 			This: s.site.folder.Self,
 			Pool: s.site.pool,
 			Config: types.VirtualMachineConfigSpec{
 				Name:         name,
-				InstanceUuid: instance,
+				InstanceUuid: c.instance,
 				GuestId:      string(types.VirtualMachineGuestOsIdentifierOtherGuest),
 				Files:        &types.VirtualMachineFileInfo{VmPathName: "[LocalDS_0]"},
 				ExtraConfig: []types.BaseOptionValue{
@@ -91,15 +118,23 @@ func (s *Simulator) AddVM(name string) (instance string, err error) {
 		})
 	})
 	if err != nil {
-		return "", fmt.Errorf("create %s: %w", name, err)
+		return nil, fmt.Errorf("create %s: %w", name, err)
+	}
+	return c, nil
+}
+
+func (s *Simulator) finish(c *creation) error {
+	created, err := result(c.task)
+	if err != nil {
+		return fmt.Errorf("create %s: %w", c.name, err)
 	}
 	ref, _ := created.(types.ManagedObjectReference)
 	vm := s.model.Map().Get(ref)
 	if vm == nil {
-		return "", fmt.Errorf("create %s: it is gone", name)
+		return fmt.Errorf("create %s: it is gone", c.name)
 	}
-	setPower(ctx, vm, types.VirtualMachinePowerStatePoweredOn) // a task of its own would take longer than all else
-	return instance, nil
+	setPower(c.ctx, vm, types.VirtualMachinePowerStatePoweredOn) // a task would take longer than all else
+	return nil
 }
 
 func setPower(ctx *simulator.Context, vm mo.Reference, state types.VirtualMachinePowerState) {
@@ -123,15 +158,18 @@ func (s *Simulator) RemoveVM(instance string) error {
 		return fmt.Errorf("remove VM %s: it is gone", instance)
 	}
 	setPower(ctx, vm, types.VirtualMachinePowerStatePoweredOff)
-	_, err := run(ctx, vm, func() soap.HasFault { return vm.DestroyTask(ctx, &types.Destroy_Task{This: vm.Self}) })
+	task, err := begin(ctx, vm, func() soap.HasFault { return vm.DestroyTask(ctx, &types.Destroy_Task{This: vm.Self}) })
+	if err == nil {
+		_, err = result(task)
+	}
 	if err != nil {
 		return fmt.Errorf("remove VM %s: %w", instance, err)
 	}
 	return nil
 }
 
-// run starts a task on an object as a request would, under the object's lock, and waits for it.
-func run(ctx *simulator.Context, object mo.Reference, start func() soap.HasFault) (types.AnyType, error) {
+// begin starts a task on an object as a request would: under the object's lock, which passes to the task.
+func begin(ctx *simulator.Context, object mo.Reference, start func() soap.HasFault) (*simulator.Task, error) {
 	var started soap.HasFault
 	ctx.WithLock(object, func() { started = start() })
 	var ref types.ManagedObjectReference
@@ -147,6 +185,11 @@ func run(ctx *simulator.Context, object mo.Reference, start func() soap.HasFault
 	if !ok {
 		return nil, errors.New("no task was made")
 	}
+	return task, nil
+}
+
+// result waits for a task.
+func result(task *simulator.Task) (types.AnyType, error) {
 	task.Wait()
 	if task.Info.Error != nil {
 		return nil, soap.WrapVimFault(task.Info.Error.Fault)

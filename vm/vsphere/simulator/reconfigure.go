@@ -62,12 +62,10 @@ func reconfigure(ctx *simulator.Context, vm *simulator.VirtualMachine, spec type
 
 // reconfigureRest leaves all but the options to govmomi, whose task shares our lock.
 func reconfigureRest(ctx *simulator.Context, vm *simulator.VirtualMachine, spec types.VirtualMachineConfigSpec) types.BaseMethodFault {
-	body, ok := vm.ReconfigVMTask(ctx, &types.ReconfigVM_Task{This: vm.Self, Spec: spec}).(*methods.ReconfigVM_TaskBody)
-	if !ok || body.Res == nil {
-		return new(types.NotSupported)
-	}
-	task, ok := ctx.Map.Get(body.Res.Returnval).(*simulator.Task)
-	if !ok {
+	task, err := begin(ctx, vm, func() soap.HasFault {
+		return vm.ReconfigVMTask(ctx, &types.ReconfigVM_Task{This: vm.Self, Spec: spec})
+	})
+	if err != nil {
 		return new(types.NotSupported)
 	}
 	task.Wait()
