@@ -1,0 +1,58 @@
+# Everything that one does with this repository. `make help` lists it.
+MODULE   := github.com/vmexecutor/config-server
+SWAGGER  := go tool -modfile=tools/go.mod swagger
+LINT     := go tool -modfile=tools/lint/go.mod golangci-lint
+GOFLAGS  ?= -trimpath
+FUZZTIME ?= 10s
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run build test race bench fuzz generate check-generated lint vet fmt tidy clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: build ## deliver an executor to a simulated VM, show who sees what, change a field
+	go run ./cmd/demo -server bin/config-server
+
+run: build ## start the server on embedded defaults and print requests to try
+	@echo "Requests to try in another terminal (from the README):"; echo; sh docs/try.sh; echo
+	bin/config-server
+
+build: ## build bin/config-server
+	go build $(GOFLAGS) -o bin/ ./cmd/config-server
+
+test: ## run all tests; needs Go alone
+	go test ./...
+
+race: ## run all tests with the race detector
+	go test -race ./...
+
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./extraconfig ./store/... ./vm/... ./push
+
+generate: ## regenerate models/, restapi/, client/ from swagger.yml, and docs/keys.md
+	$(SWAGGER) validate --quiet swagger.yml
+	rm -rf models restapi client
+	$(SWAGGER) generate server --quiet -f swagger.yml -A config --exclude-main --return-errors --strict-responders -C tools/swagger/server.yml
+	$(SWAGGER) generate client --quiet -f swagger.yml -A config --skip-models
+
+check-generated: generate ## fail when the generated code is not what swagger.yml says
+	@git diff --exit-code --stat -- models restapi client docs/keys.md
+	@test -z "$$(git status --porcelain -- models restapi client)" || { git status --short -- models restapi client; exit 1; }
+
+lint: ## run the linters
+	$(LINT) run ./...
+
+vet: ## run go vet
+	go vet ./...
+
+fmt: ## format hand-written code
+	gofmt -w app auth cmd executor extraconfig handlers push store vm
+
+tidy: ## tidy every go.mod
+	go mod tidy
+	go -C tools mod tidy
+	go -C tools/lint mod tidy
+
+clean: ## remove what was built
+	rm -rf bin
