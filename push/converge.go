@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/vmexecutor/config-server/extraconfig"
@@ -206,20 +205,14 @@ func (r *Reconciler) clean(ctx context.Context, driverName, instance string) err
 
 // cleanLeftover removes what an earlier binding left in a VM, if it has not been seen clean yet.
 func (r *Reconciler) cleanLeftover(ctx context.Context, driver vm.Driver, driverName, instance string) error {
-	unbindings, err := r.Store.Unbindings(ctx)
-	if err != nil {
+	u, err := r.Store.Unbinding(ctx, driverName, instance)
+	if err != nil || u == nil {
 		return err
 	}
-	for _, u := range unbindings {
-		if u.Driver != driverName || !strings.EqualFold(u.Instance, instance) {
-			continue
-		}
-		if err := r.empty(ctx, driver, instance); err != nil {
-			return fmt.Errorf("clean the VM of executor %s: %w", u.Executor, err)
-		}
-		return r.Store.Cleaned(ctx, u.Driver, u.Instance)
+	if err := r.empty(ctx, driver, instance); err != nil {
+		return fmt.Errorf("clean the VM of executor %s: %w", u.Executor, err)
 	}
-	return nil
+	return r.Store.Cleaned(ctx, u.Driver, u.Instance)
 }
 
 // empty deletes every key of ours from a VM, and looks whether they are gone.

@@ -256,15 +256,35 @@ func (s *Store) Unbindings(ctx context.Context) (list []Unbinding, err error) {
 			if err != nil {
 				return err
 			}
-			var rec unbindingRecord
-			if err := decode(kv, &rec); err != nil {
+			u, err := unbinding(kv)
+			if err != nil {
 				return err
 			}
-			list = append(list, Unbinding{Executor: rec.Executor, Driver: rec.Driver, Ref: rec.Ref, Instance: rec.Instance, Revision: kv.Revision})
+			list = append(list, *u)
 		}
 		return nil
 	})
 	return list, err
+}
+
+// Unbinding tells whether a VM still has to be cleaned; nil when it need not be.
+func (s *Store) Unbinding(ctx context.Context, driver, instance string) (u *Unbinding, err error) {
+	err = s.engine.View(ctx, func(snap Snapshot) error {
+		kv, found, err := snap.Get(unbindingKey(driver, instance))
+		if err == nil && found {
+			u, err = unbinding(kv)
+		}
+		return err
+	})
+	return u, err
+}
+
+func unbinding(kv KV) (*Unbinding, error) {
+	var rec unbindingRecord
+	if err := decode(kv, &rec); err != nil {
+		return nil, err
+	}
+	return &Unbinding{Executor: rec.Executor, Driver: rec.Driver, Ref: rec.Ref, Instance: rec.Instance, Revision: kv.Revision}, nil
 }
 
 // Cleaned forgets an unbinding whose VM was seen without any key of ours.

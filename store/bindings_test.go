@@ -196,6 +196,11 @@ func TestRebind(t *testing.T) {
 	f.left("web:vsphere/" + lower)
 	f.reopen()
 	f.left("web:vsphere/" + lower)
+	for instance, want := range map[string]bool{lower: true, upper: true, "another": false} {
+		if u, err := f.Unbinding(t.Context(), "vsphere", instance); err != nil || (u != nil) != want || want && u.Executor != "web" {
+			t.Errorf("to be cleaned of %s: %+v %v", instance, u, err)
+		}
+	}
 
 	before := f.revision()
 	f.must(f.Cleaned(t.Context(), "vsphere", upper))

@@ -127,13 +127,13 @@ func TestAWriteThatChangesNothing(t *testing.T) {
 	f.still(func() {
 		f.at(f.put("web", func(*executor.ExecutorConfig) {}), 2, 2)
 		f.at(f.put("web", func(c *executor.ExecutorConfig) {
-			c.Sessions["main"].ExitStatus = 9                          // the guest's
-			c.Networks["eth1"].Network.Type = "ignored"                // the network's
-			c.Networks["eth1"].Network.Pools = []executor.Range{{}}    // the network's, and not even valid
-			c.Networks["eth0"].Ports = []string{}                      // as absent
-			c.Annotations = map[string]string{"owner": "alice"}        // as it was
-			c.Sessions["main"].ID, c.Networks["eth0"].Name = "", ""    // their default
-			c.Networks["eth1"].Network.Common.Notes = "the network's " // ignored
+			c.Sessions["main"].ExitStatus = 9                       // the guest's
+			c.Networks["eth1"].Network.Type = "ignored"             // the network's
+			c.Networks["eth1"].Network.Pools = []executor.Range{{}} // the network's, and not even valid
+			c.Networks["eth0"].Ports = []string{}                   // as absent
+			c.Annotations = map[string]string{"owner": "alice"}     // as it was
+			c.Sessions["main"].ID, c.Networks["eth0"].Name = "", "" // their default
+			c.Networks["eth1"].Network.Notes = "the network's "     // ignored
 		}), 2, 2)
 	})
 	_, _, err := f.PutNetwork(t.Context(), store.Network{Config: bridge("net", func(n *executor.ContainerNetwork) { n.Notes = "moved" })})
