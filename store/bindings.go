@@ -28,6 +28,22 @@ type Unbinding struct {
 	Revision                        uint64
 }
 
+// Validate checks what a client says of a binding.
+func (b *Binding) Validate() error {
+	var faults executor.Faults
+	if b.Driver == "" {
+		faults.Add("driver", "must name a driver")
+	}
+	if b.Ref == "" {
+		faults.Add("ref", "must name a VM")
+	}
+	var more executor.Faults
+	if err := b.VM.Validate(); err != nil && !errors.As(err, &more) {
+		return err
+	}
+	return append(faults, more...).Err()
+}
+
 // Bind binds an executor to a VM, or replaces its binding. The VM of the old one still has to be cleaned: see
 // Unbindings. The same reference keeps the VM that it was resolved to. Errors: executor.Faults, ErrNotFound, *ClaimedError.
 func (s *Store) Bind(ctx context.Context, id string, b Binding) (e *Executor, created bool, err error) {
@@ -60,18 +76,7 @@ func (s *Store) Bind(ctx context.Context, id string, b Binding) (e *Executor, cr
 func (s *Store) bind(t *txn, id string, old *bindingRecord, at uint64, b Binding) (*Binding, error) {
 	vm := b.VM.Clone()
 	vm.Canonicalize()
-	var faults executor.Faults
-	if b.Driver == "" {
-		faults.Add("driver", "must name a driver")
-	}
-	if b.Ref == "" {
-		faults.Add("ref", "must name a VM")
-	}
-	var more executor.Faults
-	if err := vm.Validate(); err != nil && !errors.As(err, &more) {
-		return nil, err
-	}
-	if err := append(faults, more...).Err(); err != nil {
+	if err := b.Validate(); err != nil {
 		return nil, err
 	}
 	rec := &bindingRecord{Driver: b.Driver, Ref: canonicalRef(b.Ref), VM: *vm, TakeOver: b.TakeOver}
