@@ -7,6 +7,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/go-openapi/runtime"
+
+	"github.com/vmexecutor/config-server/models"
 )
 
 // errNotObject refuses null as well, which would otherwise be an empty document.
@@ -19,7 +21,7 @@ var strictJSON = runtime.ConsumerFunc(func(r io.Reader, v any) error {
 	if kind := d.PeekKind(); kind != '{' && kind != 0 { // 0: the decoder says what is wrong
 		return errNotObject
 	}
-	if err := json.UnmarshalDecode(d, v, json.RejectUnknownMembers(true)); err != nil {
+	if err := json.UnmarshalDecode(d, v, json.RejectUnknownMembers(true), json.WithUnmarshalers(noNullEntries)); err != nil {
 		if err == io.EOF { //nolint:errorlint // nothing at all: the runtime compares, too
 			return io.ErrUnexpectedEOF
 		}
@@ -33,6 +35,22 @@ var strictJSON = runtime.ConsumerFunc(func(r io.Reader, v any) error {
 	}
 	return nil
 })
+
+// noNullEntries refuses null as an entry of a map or list of objects: whether that means an empty one or none is anybody's
+// guess, and the generated validation does not expect it.
+var noNullEntries = json.JoinUnmarshalers(
+	json.UnmarshalFromFunc(noNull[*models.Session]),
+	json.UnmarshalFromFunc(noNull[*models.Mount]),
+	json.UnmarshalFromFunc(noNull[*models.Endpoint]),
+	json.UnmarshalFromFunc(noNull[*models.ExitLog]),
+)
+
+func noNull[T any](d *jsontext.Decoder, _ *T) error {
+	if d.PeekKind() == 'n' {
+		return errNotObject
+	}
+	return errors.ErrUnsupported // go on as usual
+}
 
 // plainJSON writes JSON with a newline behind it. A client that has gone is nobody's failure.
 var plainJSON = runtime.ProducerFunc(func(w io.Writer, v any) error {

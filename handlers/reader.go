@@ -113,16 +113,11 @@ func readTime[T any](r *reader, field string, at *time.Time, convert func(time.T
 	return v
 }
 
-// entries reads a map. An entry that is null says nothing, and whether to keep it is anybody's guess.
+// entries reads a map.
 func entries[M, T any](r *reader, at string, m map[string]*M, convert func(at string, m *M) T) map[string]T {
 	out := make(map[string]T, len(m))
 	for name, entry := range m {
-		field := executor.Path(at, name)
-		if entry == nil {
-			r.faults.Add(field, "must be an object")
-			entry = new(M)
-		}
-		out[name] = convert(field, entry)
+		out[name] = convert(executor.Path(at, name), entry)
 	}
 	return out
 }
@@ -189,11 +184,7 @@ func (r *reader) diagnostics(at string, m *models.Diagnostics) (d executor.Diagn
 		return d
 	}
 	d.DebugLevel, d.ResurrectionCount = int(m.DebugLevel), int(m.ResurrectionCount)
-	for i, e := range m.ExitLogs {
-		if e == nil {
-			r.faults.Add(executor.Path(at, "exitLogs", strconv.Itoa(i)), "must be an object")
-			continue
-		}
+	for _, e := range m.ExitLogs {
 		log := executor.ExitLog{ExitStatus: int(e.ExitStatus), Message: e.Message}
 		if e.Time != nil {
 			log.Time = *e.Time
