@@ -111,21 +111,24 @@ func queryFaults(r *http.Request) (faults executor.Faults) {
 		faults.Add("", "the query cannot be read")
 		return faults
 	}
-	lists := map[string]bool{} // parameters of the operation, true for lists
+	types := map[string]string{} // of the operation's parameters
 	for _, p := range middleware.MatchedRouteFrom(r).Parameters {
 		if p.In == "query" {
-			lists[p.Name] = p.Type == "array"
+			types[p.Name] = p.Type
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(query)) {
-		list, known := lists[name]
+		values := query[name]
+		typ, known := types[name]
 		switch {
 		case !known:
 			faults.Add(name, "is not a parameter of this operation")
-		case len(query[name]) > 1 && !list:
+		case len(values) > 1 && typ != "array":
 			faults.Add(name, "appears twice")
-		case slices.Contains(query[name], ""):
+		case slices.Contains(values, ""):
 			faults.Add(name, "needs a value")
+		case typ == "boolean" && values[0] != "true" && values[0] != "false": // the generated code takes all else for false
+			faults.Add(name, "must be true or false")
 		}
 	}
 	return faults

@@ -50,4 +50,6 @@ func (h *vmHandlers) delete(params vmops.DeleteVMParams) (vmops.DeleteVMResponde
 }
 
 // noBinding is the failure of asking for a resource that is not there; to the store an unbound executor is a state.
-func noBinding(id string) error { return fmt.Errorf("VM binding of executor %q: %w", id, store.ErrNotFound) }
+func noBinding(id string) error {
+	return fmt.Errorf("VM binding of executor %q: %w", id, store.ErrNotFound)
+}
