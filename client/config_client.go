@@ -8,9 +8,14 @@ import (
 	"github.com/go-openapi/runtime"
 	httptransport "github.com/go-openapi/runtime/client"
 	"github.com/go-openapi/strfmt"
+	"github.com/vmexecutor/config-server/client/endpoints"
+	"github.com/vmexecutor/config-server/client/execs"
 	"github.com/vmexecutor/config-server/client/executors"
+	"github.com/vmexecutor/config-server/client/mounts"
 	"github.com/vmexecutor/config-server/client/networks"
 	"github.com/vmexecutor/config-server/client/push"
+	"github.com/vmexecutor/config-server/client/schema"
+	"github.com/vmexecutor/config-server/client/sessions"
 	"github.com/vmexecutor/config-server/client/system"
 	"github.com/vmexecutor/config-server/client/vm"
 )
@@ -58,9 +63,14 @@ func New(transport runtime.ContextualTransport, formats strfmt.Registry) *Config
 
 	cli := new(Config)
 	cli.Transport = transport
+	cli.Endpoints = endpoints.New(transport, formats)
+	cli.Execs = execs.New(transport, formats)
 	cli.Executors = executors.New(transport, formats)
+	cli.Mounts = mounts.New(transport, formats)
 	cli.Networks = networks.New(transport, formats)
 	cli.Push = push.New(transport, formats)
+	cli.Schema = schema.New(transport, formats)
+	cli.Sessions = sessions.New(transport, formats)
 	cli.System = system.New(transport, formats)
 	cli.VM = vm.New(transport, formats)
 
@@ -122,11 +132,21 @@ func (cfg *TransportConfig) WithConsumers(consumers map[string]runtime.Consumer)
 
 // Config is a client for config.
 type Config struct {
+	Endpoints endpoints.ClientService
+
+	Execs execs.ClientService
+
 	Executors executors.ClientService
+
+	Mounts mounts.ClientService
 
 	Networks networks.ClientService
 
 	Push push.ClientService
+
+	Schema schema.ClientService
+
+	Sessions sessions.ClientService
 
 	System system.ClientService
 
@@ -138,9 +158,14 @@ type Config struct {
 // SetTransport changes the transport on the client and all its subresources.
 func (c *Config) SetTransport(transport runtime.ContextualTransport) {
 	c.Transport = transport
+	c.Endpoints.SetTransport(transport)
+	c.Execs.SetTransport(transport)
 	c.Executors.SetTransport(transport)
+	c.Mounts.SetTransport(transport)
 	c.Networks.SetTransport(transport)
 	c.Push.SetTransport(transport)
+	c.Schema.SetTransport(transport)
+	c.Sessions.SetTransport(transport)
 	c.System.SetTransport(transport)
 	c.VM.SetTransport(transport)
 }

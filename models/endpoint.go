@@ -58,6 +58,9 @@ type Endpoint struct {
 	// Example: ["8080:80/tcp"]
 	Ports []string `json:"ports"`
 
+	// The store's revision at which it last changed. Set by the server; ignored in requests.
+	Revision uint64 `json:"revision,omitempty"`
+
 	// Keeps the guest from asking for an address; it uses `ip` as given.
 	Static bool `json:"static,omitempty"`
 }

@@ -26,9 +26,16 @@ type Mount struct {
 	// Example: ro
 	Mode string `json:"mode,omitempty"`
 
+	// The mount's name. Defaults to its key in the map.
+	// Max Length: 128
+	Name string `json:"name,omitempty"`
+
 	// Where it appears in the executor. Absolute, and distinct from every other mount's.
 	// Example: /srv
 	Path string `json:"path,omitempty"`
+
+	// The store's revision at which it last changed. Set by the server; ignored in requests.
+	Revision uint64 `json:"revision,omitempty"`
 
 	// URI of what to mount: `label:///<disk label>`, or such as `nfs://host/export?opts`. It may carry credentials (`user:password@`), which
 	// travel as a secret of their own.
@@ -42,6 +49,10 @@ func (m *Mount) Validate(formats strfmt.Registry) error {
 	var res []error
 
 	if err := m.validateCopyMode(formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.validateName(formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -87,6 +98,18 @@ func (m *Mount) validateCopyMode(formats strfmt.Registry) error {
 
 	// value enum
 	if err := m.validateCopyModeEnum("copyMode", "body", m.CopyMode); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+func (m *Mount) validateName(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.Name) { // not required
+		return nil
+	}
+
+	if err := validate.MaxLength("name", "body", m.Name, 128); err != nil {
 		return err
 	}
 

@@ -58,6 +58,9 @@ type Session struct {
 	// Makes the guest start the process again when it exits.
 	Restart bool `json:"restart,omitempty"`
 
+	// The store's revision at which it last changed. Set by the server; ignored in requests.
+	Revision uint64 `json:"revision,omitempty"`
+
 	// Holds the process back until a client has attached.
 	RunBlock bool `json:"runBlock,omitempty"`
 

@@ -31,6 +31,7 @@
 //
 //	Consumes:
 //	  - application/json
+//	  - application/merge-patch+json
 //
 //	Produces:
 //	  - application/json

@@ -85,18 +85,79 @@ func init() {
     },
     "/v1/executors": {
       "get": {
-        "description": "All executors by id, as they stand at one revision.",
+        "description": "All executors by id, or those that all of the filters hold for, as they stand at one revision. A full id, an exact name or the beginning of an id\ncan be looked up with one request each way: ` + "`" + `idPrefix` + "`" + `, ` + "`" + `name` + "`" + `.\n",
         "tags": [
           "executors"
         ],
         "summary": "List executors",
         "operationId": "listExecutors",
+        "parameters": [
+          {
+            "$ref": "#/parameters/limit"
+          },
+          {
+            "$ref": "#/parameters/continue"
+          },
+          {
+            "type": "string",
+            "description": "Exactly this name.",
+            "name": "name",
+            "in": "query"
+          },
+          {
+            "maxLength": 128,
+            "type": "string",
+            "description": "An id that begins so.",
+            "name": "idPrefix",
+            "in": "query"
+          },
+          {
+            "type": "array",
+            "items": {
+              "type": "string"
+            },
+            "collectionFormat": "multi",
+            "description": "An annotation, ` + "`" + `key` + "`" + ` for any value or ` + "`" + `key=value` + "`" + `. May be repeated; all must hold.",
+            "name": "annotation",
+            "in": "query"
+          },
+          {
+            "type": "string",
+            "description": "An endpoint that follows this container network by ` + "`" + `networkRef` + "`" + `.",
+            "name": "network",
+            "in": "query"
+          },
+          {
+            "enum": [
+              "vsphere"
+            ],
+            "type": "string",
+            "description": "Bound to this kind of VM.",
+            "name": "driver",
+            "in": "query"
+          },
+          {
+            "enum": [
+              "unbound",
+              "pending",
+              "synced",
+              "failed"
+            ],
+            "type": "string",
+            "description": "The push status' state, when the first page is answered.",
+            "name": "state",
+            "in": "query"
+          }
+        ],
         "responses": {
           "200": {
             "description": "The executors.",
             "schema": {
               "$ref": "#/definitions/ExecutorList"
             }
+          },
+          "410": {
+            "$ref": "#/responses/Gone"
           },
           "default": {
             "$ref": "#/responses/Problem"
@@ -111,6 +172,9 @@ func init() {
         "summary": "Create an executor",
         "operationId": "createExecutor",
         "parameters": [
+          {
+            "$ref": "#/parameters/unique"
+          },
           {
             "name": "body",
             "in": "body",
@@ -127,14 +191,18 @@ func init() {
               "$ref": "#/definitions/Executor"
             },
             "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              },
               "Location": {
                 "type": "string",
-                "description": "Path of the new executor."
+                "description": "Path of the new resource."
               }
             }
           },
           "409": {
-            "description": "The id is taken, or the VM belongs to another executor.",
+            "description": "The id or the unique name is taken, an address is given already, or the VM belongs to another executor. The holder is named.",
             "schema": {
               "$ref": "#/definitions/Problem"
             }
@@ -155,12 +223,26 @@ func init() {
         ],
         "summary": "Get an executor",
         "operationId": "getExecutor",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifNoneMatch"
+          }
+        ],
         "responses": {
           "200": {
             "description": "The executor.",
             "schema": {
               "$ref": "#/definitions/Executor"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
             }
+          },
+          "304": {
+            "$ref": "#/responses/NotModified"
           },
           "404": {
             "$ref": "#/responses/NotFound"
@@ -179,6 +261,15 @@ func init() {
         "operationId": "putExecutor",
         "parameters": [
           {
+            "$ref": "#/parameters/ifMatch"
+          },
+          {
+            "$ref": "#/parameters/createOnly"
+          },
+          {
+            "$ref": "#/parameters/unique"
+          },
+          {
             "name": "body",
             "in": "body",
             "required": true,
@@ -192,6 +283,12 @@ func init() {
             "description": "It was replaced.",
             "schema": {
               "$ref": "#/definitions/Executor"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
             }
           },
           "201": {
@@ -200,11 +297,24 @@ func init() {
               "$ref": "#/definitions/Executor"
             },
             "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              },
               "Location": {
                 "type": "string",
-                "description": "Path of the new executor."
+                "description": "Path of the new resource."
               }
             }
+          },
+          "409": {
+            "description": "The unique name is taken, or an address is given already. The holder is named.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "$ref": "#/responses/Stale"
           },
           "422": {
             "$ref": "#/responses/Invalid"
@@ -215,18 +325,85 @@ func init() {
         }
       },
       "delete": {
-        "description": "Deletes the executor and its binding. Its keys are removed from the VM, as soon as that can be reached.",
+        "description": "Deletes the executor and its binding. Its keys are removed from the VM, as soon as that can be reached.\n",
         "tags": [
           "executors"
         ],
         "summary": "Delete an executor",
         "operationId": "deleteExecutor",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          }
+        ],
         "responses": {
           "204": {
             "description": "It is gone."
           },
           "404": {
             "$ref": "#/responses/NotFound"
+          },
+          "412": {
+            "$ref": "#/responses/Stale"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "patch": {
+        "description": "Read-write fields may be changed too: a client resets ` + "`" + `started` + "`" + ` and ` + "`" + `exitStatus` + "`" + ` before a restart.\n",
+        "consumes": [
+          "application/merge-patch+json"
+        ],
+        "tags": [
+          "executors"
+        ],
+        "summary": "Change some fields of an executor",
+        "operationId": "patchExecutor",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          },
+          {
+            "$ref": "#/parameters/unique"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/MergePatch"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "What it is now.",
+            "schema": {
+              "$ref": "#/definitions/Executor"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "409": {
+            "description": "The unique name is taken, or an address is given already. The holder is named.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "$ref": "#/responses/Stale"
+          },
+          "422": {
+            "$ref": "#/responses/Invalid"
           },
           "default": {
             "$ref": "#/responses/Problem"
@@ -236,6 +413,231 @@ func init() {
       "parameters": [
         {
           "$ref": "#/parameters/executorId"
+        }
+      ]
+    },
+    "/v1/executors/{id}/execs": {
+      "get": {
+        "tags": [
+          "execs"
+        ],
+        "summary": "List an executor's execs",
+        "operationId": "listExecs",
+        "parameters": [
+          {
+            "$ref": "#/parameters/limit"
+          },
+          {
+            "$ref": "#/parameters/continue"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The execs, by their key in the document.",
+            "schema": {
+              "$ref": "#/definitions/SessionList"
+            }
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "410": {
+            "$ref": "#/responses/Gone"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "parameters": [
+        {
+          "$ref": "#/parameters/executorId"
+        }
+      ]
+    },
+    "/v1/executors/{id}/execs/{execId}": {
+      "get": {
+        "tags": [
+          "execs"
+        ],
+        "summary": "Get an exec",
+        "operationId": "getExec",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifNoneMatch"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The exec.",
+            "schema": {
+              "$ref": "#/definitions/Session"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "304": {
+            "$ref": "#/responses/NotModified"
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "put": {
+        "description": "An exec belongs to one boot of the VM: it is delivered during that one, and never again.\nOne atomic change of the executor. Reports stay as they are, and are taken from the document only when the exec is created.\n",
+        "tags": [
+          "execs"
+        ],
+        "summary": "Create or replace an exec",
+        "operationId": "putExec",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          },
+          {
+            "$ref": "#/parameters/createOnly"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/Session"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "It was replaced.",
+            "schema": {
+              "$ref": "#/definitions/Session"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "201": {
+            "description": "It was created.",
+            "schema": {
+              "$ref": "#/definitions/Session"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              },
+              "Location": {
+                "type": "string",
+                "description": "Path of the new resource."
+              }
+            }
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "412": {
+            "$ref": "#/responses/Stale"
+          },
+          "422": {
+            "$ref": "#/responses/Invalid"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "delete": {
+        "tags": [
+          "execs"
+        ],
+        "summary": "Delete an exec",
+        "operationId": "deleteExec",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          }
+        ],
+        "responses": {
+          "204": {
+            "description": "It is gone."
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "412": {
+            "$ref": "#/responses/Stale"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "patch": {
+        "consumes": [
+          "application/merge-patch+json"
+        ],
+        "tags": [
+          "execs"
+        ],
+        "summary": "Change some fields of an exec",
+        "operationId": "patchExec",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/MergePatch"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "What it is now.",
+            "schema": {
+              "$ref": "#/definitions/Session"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "412": {
+            "$ref": "#/responses/Stale"
+          },
+          "422": {
+            "$ref": "#/responses/Invalid"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "parameters": [
+        {
+          "$ref": "#/parameters/executorId"
+        },
+        {
+          "$ref": "#/parameters/execId"
         }
       ]
     },
@@ -281,6 +683,468 @@ func init() {
       "parameters": [
         {
           "$ref": "#/parameters/executorId"
+        }
+      ]
+    },
+    "/v1/executors/{id}/mounts": {
+      "get": {
+        "tags": [
+          "mounts"
+        ],
+        "summary": "List an executor's mounts",
+        "operationId": "listMounts",
+        "parameters": [
+          {
+            "$ref": "#/parameters/limit"
+          },
+          {
+            "$ref": "#/parameters/continue"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The mounts, by their key in the document.",
+            "schema": {
+              "$ref": "#/definitions/MountList"
+            }
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "410": {
+            "$ref": "#/responses/Gone"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "parameters": [
+        {
+          "$ref": "#/parameters/executorId"
+        }
+      ]
+    },
+    "/v1/executors/{id}/mounts/{name}": {
+      "get": {
+        "tags": [
+          "mounts"
+        ],
+        "summary": "Get a mount",
+        "operationId": "getMount",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifNoneMatch"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The mount.",
+            "schema": {
+              "$ref": "#/definitions/Mount"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "304": {
+            "$ref": "#/responses/NotModified"
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "put": {
+        "description": "One atomic change of the executor.\n",
+        "tags": [
+          "mounts"
+        ],
+        "summary": "Create or replace a mount",
+        "operationId": "putMount",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          },
+          {
+            "$ref": "#/parameters/createOnly"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/Mount"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "It was replaced.",
+            "schema": {
+              "$ref": "#/definitions/Mount"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "201": {
+            "description": "It was created.",
+            "schema": {
+              "$ref": "#/definitions/Mount"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              },
+              "Location": {
+                "type": "string",
+                "description": "Path of the new resource."
+              }
+            }
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "412": {
+            "$ref": "#/responses/Stale"
+          },
+          "422": {
+            "$ref": "#/responses/Invalid"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "delete": {
+        "tags": [
+          "mounts"
+        ],
+        "summary": "Delete a mount",
+        "operationId": "deleteMount",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          }
+        ],
+        "responses": {
+          "204": {
+            "description": "It is gone."
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "412": {
+            "$ref": "#/responses/Stale"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "patch": {
+        "consumes": [
+          "application/merge-patch+json"
+        ],
+        "tags": [
+          "mounts"
+        ],
+        "summary": "Change some fields of a mount",
+        "operationId": "patchMount",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/MergePatch"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "What it is now.",
+            "schema": {
+              "$ref": "#/definitions/Mount"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "412": {
+            "$ref": "#/responses/Stale"
+          },
+          "422": {
+            "$ref": "#/responses/Invalid"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "parameters": [
+        {
+          "$ref": "#/parameters/executorId"
+        },
+        {
+          "$ref": "#/parameters/mountName"
+        }
+      ]
+    },
+    "/v1/executors/{id}/networks": {
+      "get": {
+        "tags": [
+          "endpoints"
+        ],
+        "summary": "List an executor's endpoints",
+        "operationId": "listEndpoints",
+        "parameters": [
+          {
+            "$ref": "#/parameters/limit"
+          },
+          {
+            "$ref": "#/parameters/continue"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The endpoints, by their key in the document.",
+            "schema": {
+              "$ref": "#/definitions/EndpointList"
+            }
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "410": {
+            "$ref": "#/responses/Gone"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "parameters": [
+        {
+          "$ref": "#/parameters/executorId"
+        }
+      ]
+    },
+    "/v1/executors/{id}/networks/{name}": {
+      "get": {
+        "tags": [
+          "endpoints"
+        ],
+        "summary": "Get an endpoint",
+        "operationId": "getEndpoint",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifNoneMatch"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The endpoint.",
+            "schema": {
+              "$ref": "#/definitions/Endpoint"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "304": {
+            "$ref": "#/responses/NotModified"
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "put": {
+        "description": "One atomic change of the executor. Reports stay as they are, and are taken from the document only when the endpoint is created.\n",
+        "tags": [
+          "endpoints"
+        ],
+        "summary": "Create or replace an endpoint",
+        "operationId": "putEndpoint",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          },
+          {
+            "$ref": "#/parameters/createOnly"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/Endpoint"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "It was replaced.",
+            "schema": {
+              "$ref": "#/definitions/Endpoint"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "201": {
+            "description": "It was created.",
+            "schema": {
+              "$ref": "#/definitions/Endpoint"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              },
+              "Location": {
+                "type": "string",
+                "description": "Path of the new resource."
+              }
+            }
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "409": {
+            "description": "An address is given already. The holder is named.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "$ref": "#/responses/Stale"
+          },
+          "422": {
+            "$ref": "#/responses/Invalid"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "delete": {
+        "tags": [
+          "endpoints"
+        ],
+        "summary": "Delete an endpoint",
+        "operationId": "deleteEndpoint",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          }
+        ],
+        "responses": {
+          "204": {
+            "description": "It is gone."
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "412": {
+            "$ref": "#/responses/Stale"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "patch": {
+        "consumes": [
+          "application/merge-patch+json"
+        ],
+        "tags": [
+          "endpoints"
+        ],
+        "summary": "Change some fields of an endpoint",
+        "operationId": "patchEndpoint",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/MergePatch"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "What it is now.",
+            "schema": {
+              "$ref": "#/definitions/Endpoint"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "409": {
+            "description": "An address is given already. The holder is named.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "$ref": "#/responses/Stale"
+          },
+          "422": {
+            "$ref": "#/responses/Invalid"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "parameters": [
+        {
+          "$ref": "#/parameters/executorId"
+        },
+        {
+          "$ref": "#/parameters/endpointName"
         }
       ]
     },
@@ -331,6 +1195,231 @@ func init() {
         }
       ]
     },
+    "/v1/executors/{id}/sessions": {
+      "get": {
+        "tags": [
+          "sessions"
+        ],
+        "summary": "List an executor's sessions",
+        "operationId": "listSessions",
+        "parameters": [
+          {
+            "$ref": "#/parameters/limit"
+          },
+          {
+            "$ref": "#/parameters/continue"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The sessions, by their key in the document.",
+            "schema": {
+              "$ref": "#/definitions/SessionList"
+            }
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "410": {
+            "$ref": "#/responses/Gone"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "parameters": [
+        {
+          "$ref": "#/parameters/executorId"
+        }
+      ]
+    },
+    "/v1/executors/{id}/sessions/{sessionId}": {
+      "get": {
+        "tags": [
+          "sessions"
+        ],
+        "summary": "Get a session",
+        "operationId": "getSession",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifNoneMatch"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The session.",
+            "schema": {
+              "$ref": "#/definitions/Session"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "304": {
+            "$ref": "#/responses/NotModified"
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "put": {
+        "description": "One atomic change of the executor. Reports stay as they are, and are taken from the document only when the session is created.\n",
+        "tags": [
+          "sessions"
+        ],
+        "summary": "Create or replace a session",
+        "operationId": "putSession",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          },
+          {
+            "$ref": "#/parameters/createOnly"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/Session"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "It was replaced.",
+            "schema": {
+              "$ref": "#/definitions/Session"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "201": {
+            "description": "It was created.",
+            "schema": {
+              "$ref": "#/definitions/Session"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              },
+              "Location": {
+                "type": "string",
+                "description": "Path of the new resource."
+              }
+            }
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "412": {
+            "$ref": "#/responses/Stale"
+          },
+          "422": {
+            "$ref": "#/responses/Invalid"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "delete": {
+        "tags": [
+          "sessions"
+        ],
+        "summary": "Delete a session",
+        "operationId": "deleteSession",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          }
+        ],
+        "responses": {
+          "204": {
+            "description": "It is gone."
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "412": {
+            "$ref": "#/responses/Stale"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "patch": {
+        "consumes": [
+          "application/merge-patch+json"
+        ],
+        "tags": [
+          "sessions"
+        ],
+        "summary": "Change some fields of a session",
+        "operationId": "patchSession",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/MergePatch"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "What it is now.",
+            "schema": {
+              "$ref": "#/definitions/Session"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "412": {
+            "$ref": "#/responses/Stale"
+          },
+          "422": {
+            "$ref": "#/responses/Invalid"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "parameters": [
+        {
+          "$ref": "#/parameters/executorId"
+        },
+        {
+          "$ref": "#/parameters/sessionId"
+        }
+      ]
+    },
     "/v1/executors/{id}/status": {
       "get": {
         "tags": [
@@ -366,12 +1455,26 @@ func init() {
         ],
         "summary": "Get the VM binding",
         "operationId": "getVM",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifNoneMatch"
+          }
+        ],
         "responses": {
           "200": {
             "description": "The binding.",
             "schema": {
               "$ref": "#/definitions/VMBinding"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
             }
+          },
+          "304": {
+            "$ref": "#/responses/NotModified"
           },
           "404": {
             "$ref": "#/responses/NotFound"
@@ -389,6 +1492,12 @@ func init() {
         "summary": "Bind the executor to a VM",
         "operationId": "putVM",
         "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          },
+          {
+            "$ref": "#/parameters/createOnly"
+          },
           {
             "type": "boolean",
             "default": false,
@@ -410,12 +1519,28 @@ func init() {
             "description": "The binding was replaced.",
             "schema": {
               "$ref": "#/definitions/VMBinding"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
             }
           },
           "201": {
             "description": "The executor was bound.",
             "schema": {
               "$ref": "#/definitions/VMBinding"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              },
+              "Location": {
+                "type": "string",
+                "description": "Path of the new resource."
+              }
             }
           },
           "404": {
@@ -427,6 +1552,9 @@ func init() {
               "$ref": "#/definitions/Problem"
             }
           },
+          "412": {
+            "$ref": "#/responses/Stale"
+          },
           "422": {
             "$ref": "#/responses/Invalid"
           },
@@ -436,18 +1564,26 @@ func init() {
         }
       },
       "delete": {
-        "description": "The executor's keys are removed from the VM, as soon as that can be reached; until then this is kept in mind durably.",
+        "description": "The executor's keys are removed from the VM, as soon as that can be reached; until then this is kept in mind durably.\n",
         "tags": [
           "vm"
         ],
         "summary": "Unbind the executor",
         "operationId": "deleteVM",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          }
+        ],
         "responses": {
           "204": {
             "description": "The executor is bound to no VM."
           },
           "404": {
             "$ref": "#/responses/NotFound"
+          },
+          "412": {
+            "$ref": "#/responses/Stale"
           },
           "default": {
             "$ref": "#/responses/Problem"
@@ -462,18 +1598,39 @@ func init() {
     },
     "/v1/networks": {
       "get": {
-        "description": "All container networks by name, as they stand at one revision.",
+        "description": "All container networks by name, as they stand at one revision.\n",
         "tags": [
           "networks"
         ],
         "summary": "List container networks",
         "operationId": "listNetworks",
+        "parameters": [
+          {
+            "$ref": "#/parameters/limit"
+          },
+          {
+            "$ref": "#/parameters/continue"
+          },
+          {
+            "type": "array",
+            "items": {
+              "type": "string"
+            },
+            "collectionFormat": "multi",
+            "description": "An annotation, ` + "`" + `key` + "`" + ` for any value or ` + "`" + `key=value` + "`" + `. May be repeated; all must hold.",
+            "name": "annotation",
+            "in": "query"
+          }
+        ],
         "responses": {
           "200": {
             "description": "The container networks.",
             "schema": {
               "$ref": "#/definitions/NetworkList"
             }
+          },
+          "410": {
+            "$ref": "#/responses/Gone"
           },
           "default": {
             "$ref": "#/responses/Problem"
@@ -503,9 +1660,13 @@ func init() {
               "$ref": "#/definitions/Network"
             },
             "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              },
               "Location": {
                 "type": "string",
-                "description": "Path of the new container network."
+                "description": "Path of the new resource."
               }
             }
           },
@@ -531,12 +1692,26 @@ func init() {
         ],
         "summary": "Get a container network",
         "operationId": "getNetwork",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifNoneMatch"
+          }
+        ],
         "responses": {
           "200": {
             "description": "The container network.",
             "schema": {
               "$ref": "#/definitions/Network"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
             }
+          },
+          "304": {
+            "$ref": "#/responses/NotModified"
           },
           "404": {
             "$ref": "#/responses/NotFound"
@@ -547,13 +1722,19 @@ func init() {
         }
       },
       "put": {
-        "description": "Every endpoint that follows it by ` + "`" + `networkRef` + "`" + ` changes with it, under the same revision.",
+        "description": "Every endpoint that follows it by ` + "`" + `networkRef` + "`" + ` changes with it, under the same revision.\n",
         "tags": [
           "networks"
         ],
         "summary": "Create or replace a container network",
         "operationId": "putNetwork",
         "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          },
+          {
+            "$ref": "#/parameters/createOnly"
+          },
           {
             "name": "body",
             "in": "body",
@@ -568,6 +1749,12 @@ func init() {
             "description": "It was replaced.",
             "schema": {
               "$ref": "#/definitions/Network"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
             }
           },
           "201": {
@@ -576,11 +1763,18 @@ func init() {
               "$ref": "#/definitions/Network"
             },
             "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              },
               "Location": {
                 "type": "string",
-                "description": "Path of the new container network."
+                "description": "Path of the new resource."
               }
             }
+          },
+          "412": {
+            "$ref": "#/responses/Stale"
           },
           "422": {
             "$ref": "#/responses/Invalid"
@@ -596,6 +1790,11 @@ func init() {
         ],
         "summary": "Delete a container network",
         "operationId": "deleteNetwork",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          }
+        ],
         "responses": {
           "204": {
             "description": "It is gone."
@@ -609,6 +1808,59 @@ func init() {
               "$ref": "#/definitions/Problem"
             }
           },
+          "412": {
+            "$ref": "#/responses/Stale"
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      },
+      "patch": {
+        "description": "Every endpoint that follows it by ` + "`" + `networkRef` + "`" + ` changes with it, under the same revision.\n",
+        "consumes": [
+          "application/merge-patch+json"
+        ],
+        "tags": [
+          "networks"
+        ],
+        "summary": "Change some fields of a container network",
+        "operationId": "patchNetwork",
+        "parameters": [
+          {
+            "$ref": "#/parameters/ifMatch"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/MergePatch"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "What it is now.",
+            "schema": {
+              "$ref": "#/definitions/Network"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "404": {
+            "$ref": "#/responses/NotFound"
+          },
+          "412": {
+            "$ref": "#/responses/Stale"
+          },
+          "422": {
+            "$ref": "#/responses/Invalid"
+          },
           "default": {
             "$ref": "#/responses/Problem"
           }
@@ -619,6 +1871,27 @@ func init() {
           "$ref": "#/parameters/networkName"
         }
       ]
+    },
+    "/v1/schema/keys": {
+      "get": {
+        "description": "Every field that lives in a VM, with the template of its key, in the order of the document.\n",
+        "tags": [
+          "schema"
+        ],
+        "summary": "Who can see what",
+        "operationId": "getSchemaKeys",
+        "responses": {
+          "200": {
+            "description": "The fields.",
+            "schema": {
+              "$ref": "#/definitions/SchemaKeys"
+            }
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      }
     },
     "/v1/version": {
       "get": {
@@ -863,11 +2136,39 @@ func init() {
             "8080:80/tcp"
           ]
         },
+        "revision": {
+          "description": "The store's revision at which it last changed. Set by the server; ignored in requests.",
+          "type": "integer",
+          "format": "uint64",
+          "x-vice-scope": "store"
+        },
         "static": {
           "description": "Keeps the guest from asking for an address; it uses ` + "`" + `ip` + "`" + ` as given.",
           "type": "boolean",
           "x-vice-key": "static",
           "x-vice-scope": "read-only"
+        }
+      }
+    },
+    "EndpointList": {
+      "type": "object",
+      "properties": {
+        "continue": {
+          "description": "Where the next page begins; absent on the last one.",
+          "type": "string"
+        },
+        "items": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Endpoint"
+          },
+          "x-omitempty": false
+        },
+        "revision": {
+          "description": "The store's revision at which the list stands so.",
+          "type": "integer",
+          "format": "uint64",
+          "x-omitempty": false
         }
       }
     },
@@ -1349,6 +2650,26 @@ func init() {
         }
       }
     },
+    "MergePatch": {
+      "description": "A JSON Merge Patch (RFC 7396): its fields replace the resource's, those that are null go, and what it does not name stays. What the resource would become is\nvalidated as the document of a PUT is.\n",
+      "type": "object",
+      "x-go-type": {
+        "hints": {
+          "kind": "interface",
+          "noValidation": true
+        },
+        "import": {
+          "package": "encoding/json"
+        },
+        "type": "RawMessage"
+      },
+      "example": {
+        "annotations": {
+          "team": null
+        },
+        "hostname": "web-2"
+      }
+    },
     "Mount": {
       "description": "Attaches a file system to a path inside the executor.",
       "type": "object",
@@ -1370,6 +2691,12 @@ func init() {
           "x-vice-scope": "read-only",
           "example": "ro"
         },
+        "name": {
+          "description": "The mount's name. Defaults to its key in the map.",
+          "type": "string",
+          "maxLength": 128,
+          "x-vice-scope": "store"
+        },
         "path": {
           "description": "Where it appears in the executor. Absolute, and distinct from every other mount's.",
           "type": "string",
@@ -1377,12 +2704,40 @@ func init() {
           "x-vice-scope": "read-only",
           "example": "/srv"
         },
+        "revision": {
+          "description": "The store's revision at which it last changed. Set by the server; ignored in requests.",
+          "type": "integer",
+          "format": "uint64",
+          "x-vice-scope": "store"
+        },
         "source": {
           "description": "URI of what to mount: ` + "`" + `label:///\u003cdisk label\u003e` + "`" + `, or such as ` + "`" + `nfs://host/export?opts` + "`" + `. It may carry credentials (` + "`" + `user:password@` + "`" + `), which\ntravel as a secret of their own.\n",
           "type": "string",
           "x-vice-key": "source",
           "x-vice-scope": "read-only",
           "example": "label:///data"
+        }
+      }
+    },
+    "MountList": {
+      "type": "object",
+      "properties": {
+        "continue": {
+          "description": "Where the next page begins; absent on the last one.",
+          "type": "string"
+        },
+        "items": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Mount"
+          },
+          "x-omitempty": false
+        },
+        "revision": {
+          "description": "The store's revision at which the list stands so.",
+          "type": "integer",
+          "format": "uint64",
+          "x-omitempty": false
         }
       }
     },
@@ -1634,6 +2989,60 @@ func init() {
         }
       }
     },
+    "SchemaField": {
+      "type": "object",
+      "properties": {
+        "field": {
+          "description": "Dotted path in the executor's document, ` + "`" + `*` + "`" + ` for the entries of a map, ` + "`" + `[]` + "`" + ` for those of a list.",
+          "type": "string",
+          "x-omitempty": false,
+          "example": "sessions.*.cmd.args"
+        },
+        "key": {
+          "description": "Template of the key, ` + "`" + `*` + "`" + ` for names and indexes. A list has its length there and its plain elements at the same key with ` + "`" + `~` + "`" + `, an address its parts at ` + "`" + `IP` + "`" + ` and ` + "`" + `Mask` + "`" + ` below it, a URL\nat its parts' names.\n",
+          "type": "string",
+          "x-omitempty": false,
+          "example": "guestinfo.vice./sessions|*/cmd/Args"
+        },
+        "nonPersistent": {
+          "description": "Delivered only while the VM is on.",
+          "type": "boolean",
+          "x-omitempty": false
+        },
+        "scope": {
+          "type": "string",
+          "enum": [
+            "hidden",
+            "read-only",
+            "read-write"
+          ],
+          "x-omitempty": false
+        },
+        "secret": {
+          "description": "Values are sealed with the executor's own key.",
+          "type": "boolean",
+          "x-omitempty": false
+        },
+        "type": {
+          "description": "How values are encoded.",
+          "type": "string",
+          "x-omitempty": false,
+          "example": "list of strings"
+        }
+      }
+    },
+    "SchemaKeys": {
+      "type": "object",
+      "properties": {
+        "fields": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/SchemaField"
+          },
+          "x-omitempty": false
+        }
+      }
+    },
     "ServerVersion": {
       "type": "object",
       "properties": {
@@ -1735,6 +3144,12 @@ func init() {
           "x-vice-key": "restart",
           "x-vice-scope": "read-only"
         },
+        "revision": {
+          "description": "The store's revision at which it last changed. Set by the server; ignored in requests.",
+          "type": "integer",
+          "format": "uint64",
+          "x-vice-scope": "store"
+        },
         "runBlock": {
           "description": "Holds the process back until a client has attached.",
           "type": "boolean",
@@ -1830,6 +3245,28 @@ func init() {
       },
       "x-vice-key": "detail",
       "x-vice-scope": "read-write"
+    },
+    "SessionList": {
+      "type": "object",
+      "properties": {
+        "continue": {
+          "description": "Where the next page begins; absent on the last one.",
+          "type": "string"
+        },
+        "items": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Session"
+          },
+          "x-omitempty": false
+        },
+        "revision": {
+          "description": "The store's revision at which the list stands so.",
+          "type": "integer",
+          "format": "uint64",
+          "x-omitempty": false
+        }
+      }
     },
     "Status": {
       "type": "object",
@@ -2004,12 +3441,76 @@ func init() {
     }
   },
   "parameters": {
+    "continue": {
+      "maxLength": 256,
+      "type": "string",
+      "description": "What the former page said under ` + "`" + `continue` + "`" + `. All pages show the list as it stood when the first one was answered; filters must be as they were. A page that\nis asked for too late is gone (410): list again.\n",
+      "name": "continue",
+      "in": "query"
+    },
+    "createOnly": {
+      "enum": [
+        "*"
+      ],
+      "type": "string",
+      "description": "Do nothing when there is such a resource already (412).",
+      "name": "If-None-Match",
+      "in": "header"
+    },
+    "endpointName": {
+      "maxLength": 128,
+      "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+      "type": "string",
+      "description": "Name of the endpoint.",
+      "name": "name",
+      "in": "path",
+      "required": true
+    },
+    "execId": {
+      "maxLength": 128,
+      "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+      "type": "string",
+      "description": "Id of the exec.",
+      "name": "execId",
+      "in": "path",
+      "required": true
+    },
     "executorId": {
       "maxLength": 128,
       "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
       "type": "string",
       "description": "Id of the executor.",
       "name": "id",
+      "in": "path",
+      "required": true
+    },
+    "ifMatch": {
+      "type": "string",
+      "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+      "name": "If-Match",
+      "in": "header"
+    },
+    "ifNoneMatch": {
+      "type": "string",
+      "description": "Entity tags, or ` + "`" + `*` + "`" + ` for any. When one is the resource's the answer is 304, without a body.",
+      "name": "If-None-Match",
+      "in": "header"
+    },
+    "limit": {
+      "maximum": 1000,
+      "minimum": 1,
+      "type": "integer",
+      "format": "int32",
+      "description": "Most items of an answer. Absent answers all.",
+      "name": "limit",
+      "in": "query"
+    },
+    "mountName": {
+      "maxLength": 128,
+      "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+      "type": "string",
+      "description": "Name of the mount.",
+      "name": "name",
       "in": "path",
       "required": true
     },
@@ -2021,9 +3522,33 @@ func init() {
       "name": "name",
       "in": "path",
       "required": true
+    },
+    "sessionId": {
+      "maxLength": 128,
+      "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+      "type": "string",
+      "description": "Id of the session.",
+      "name": "sessionId",
+      "in": "path",
+      "required": true
+    },
+    "unique": {
+      "enum": [
+        "name"
+      ],
+      "type": "string",
+      "description": "Refuse (409, naming the holder) when another executor has the name that this one would have. An empty name is nobody's.",
+      "name": "unique",
+      "in": "query"
     }
   },
   "responses": {
+    "Gone": {
+      "description": "The page is no longer kept. List again.",
+      "schema": {
+        "$ref": "#/definitions/Problem"
+      }
+    },
     "Invalid": {
       "description": "The document is not valid. All faults are listed, each with its field.",
       "schema": {
@@ -2036,8 +3561,23 @@ func init() {
         "$ref": "#/definitions/Problem"
       }
     },
+    "NotModified": {
+      "description": "The resource is as the caller knows it.",
+      "headers": {
+        "ETag": {
+          "type": "string",
+          "description": "The resource's entity tag."
+        }
+      }
+    },
     "Problem": {
       "description": "It failed, for the reason that the document tells.",
+      "schema": {
+        "$ref": "#/definitions/Problem"
+      }
+    },
+    "Stale": {
+      "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
       "schema": {
         "$ref": "#/definitions/Problem"
       }
@@ -2047,6 +3587,22 @@ func init() {
     {
       "description": "Configurations of executors.",
       "name": "executors"
+    },
+    {
+      "description": "Process trees that live as long as their executor.",
+      "name": "sessions"
+    },
+    {
+      "description": "Process trees of one boot of the VM.",
+      "name": "execs"
+    },
+    {
+      "description": "File systems inside executors.",
+      "name": "mounts"
+    },
+    {
+      "description": "Executors' presences on container networks.",
+      "name": "endpoints"
     },
     {
       "description": "Container networks, which many executors can join.",
@@ -2059,6 +3615,10 @@ func init() {
     {
       "description": "What a VM should hold and holds, and how far the two are apart.",
       "name": "push"
+    },
+    {
+      "description": "Where fields live in a VM, and who can see them there.",
+      "name": "schema"
     },
     {
       "description": "The server itself.",
@@ -2143,17 +3703,91 @@ func init() {
     },
     "/v1/executors": {
       "get": {
-        "description": "All executors by id, as they stand at one revision.",
+        "description": "All executors by id, or those that all of the filters hold for, as they stand at one revision. A full id, an exact name or the beginning of an id\ncan be looked up with one request each way: ` + "`" + `idPrefix` + "`" + `, ` + "`" + `name` + "`" + `.\n",
         "tags": [
           "executors"
         ],
         "summary": "List executors",
         "operationId": "listExecutors",
+        "parameters": [
+          {
+            "maximum": 1000,
+            "minimum": 1,
+            "type": "integer",
+            "format": "int32",
+            "description": "Most items of an answer. Absent answers all.",
+            "name": "limit",
+            "in": "query"
+          },
+          {
+            "maxLength": 256,
+            "type": "string",
+            "description": "What the former page said under ` + "`" + `continue` + "`" + `. All pages show the list as it stood when the first one was answered; filters must be as they were. A page that\nis asked for too late is gone (410): list again.\n",
+            "name": "continue",
+            "in": "query"
+          },
+          {
+            "type": "string",
+            "description": "Exactly this name.",
+            "name": "name",
+            "in": "query"
+          },
+          {
+            "maxLength": 128,
+            "type": "string",
+            "description": "An id that begins so.",
+            "name": "idPrefix",
+            "in": "query"
+          },
+          {
+            "type": "array",
+            "items": {
+              "type": "string"
+            },
+            "collectionFormat": "multi",
+            "description": "An annotation, ` + "`" + `key` + "`" + ` for any value or ` + "`" + `key=value` + "`" + `. May be repeated; all must hold.",
+            "name": "annotation",
+            "in": "query"
+          },
+          {
+            "type": "string",
+            "description": "An endpoint that follows this container network by ` + "`" + `networkRef` + "`" + `.",
+            "name": "network",
+            "in": "query"
+          },
+          {
+            "enum": [
+              "vsphere"
+            ],
+            "type": "string",
+            "description": "Bound to this kind of VM.",
+            "name": "driver",
+            "in": "query"
+          },
+          {
+            "enum": [
+              "unbound",
+              "pending",
+              "synced",
+              "failed"
+            ],
+            "type": "string",
+            "description": "The push status' state, when the first page is answered.",
+            "name": "state",
+            "in": "query"
+          }
+        ],
         "responses": {
           "200": {
             "description": "The executors.",
             "schema": {
               "$ref": "#/definitions/ExecutorList"
+            }
+          },
+          "410": {
+            "description": "The page is no longer kept. List again.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
             }
           },
           "default": {
@@ -2173,6 +3807,15 @@ func init() {
         "operationId": "createExecutor",
         "parameters": [
           {
+            "enum": [
+              "name"
+            ],
+            "type": "string",
+            "description": "Refuse (409, naming the holder) when another executor has the name that this one would have. An empty name is nobody's.",
+            "name": "unique",
+            "in": "query"
+          },
+          {
             "name": "body",
             "in": "body",
             "required": true,
@@ -2188,14 +3831,18 @@ func init() {
               "$ref": "#/definitions/Executor"
             },
             "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              },
               "Location": {
                 "type": "string",
-                "description": "Path of the new executor."
+                "description": "Path of the new resource."
               }
             }
           },
           "409": {
-            "description": "The id is taken, or the VM belongs to another executor.",
+            "description": "The id or the unique name is taken, an address is given already, or the VM belongs to another executor. The holder is named.",
             "schema": {
               "$ref": "#/definitions/Problem"
             }
@@ -2222,11 +3869,34 @@ func init() {
         ],
         "summary": "Get an executor",
         "operationId": "getExecutor",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, or ` + "`" + `*` + "`" + ` for any. When one is the resource's the answer is 304, without a body.",
+            "name": "If-None-Match",
+            "in": "header"
+          }
+        ],
         "responses": {
           "200": {
             "description": "The executor.",
             "schema": {
               "$ref": "#/definitions/Executor"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "304": {
+            "description": "The resource is as the caller knows it.",
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
             }
           },
           "404": {
@@ -2252,6 +3922,30 @@ func init() {
         "operationId": "putExecutor",
         "parameters": [
           {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          },
+          {
+            "enum": [
+              "*"
+            ],
+            "type": "string",
+            "description": "Do nothing when there is such a resource already (412).",
+            "name": "If-None-Match",
+            "in": "header"
+          },
+          {
+            "enum": [
+              "name"
+            ],
+            "type": "string",
+            "description": "Refuse (409, naming the holder) when another executor has the name that this one would have. An empty name is nobody's.",
+            "name": "unique",
+            "in": "query"
+          },
+          {
             "name": "body",
             "in": "body",
             "required": true,
@@ -2265,6 +3959,12 @@ func init() {
             "description": "It was replaced.",
             "schema": {
               "$ref": "#/definitions/Executor"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
             }
           },
           "201": {
@@ -2273,10 +3973,26 @@ func init() {
               "$ref": "#/definitions/Executor"
             },
             "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              },
               "Location": {
                 "type": "string",
-                "description": "Path of the new executor."
+                "description": "Path of the new resource."
               }
+            }
+          },
+          "409": {
+            "description": "The unique name is taken, or an address is given already. The holder is named.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
             }
           },
           "422": {
@@ -2294,18 +4010,112 @@ func init() {
         }
       },
       "delete": {
-        "description": "Deletes the executor and its binding. Its keys are removed from the VM, as soon as that can be reached.",
+        "description": "Deletes the executor and its binding. Its keys are removed from the VM, as soon as that can be reached.\n",
         "tags": [
           "executors"
         ],
         "summary": "Delete an executor",
         "operationId": "deleteExecutor",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          }
+        ],
         "responses": {
           "204": {
             "description": "It is gone."
           },
           "404": {
             "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "patch": {
+        "description": "Read-write fields may be changed too: a client resets ` + "`" + `started` + "`" + ` and ` + "`" + `exitStatus` + "`" + ` before a restart.\n",
+        "consumes": [
+          "application/merge-patch+json"
+        ],
+        "tags": [
+          "executors"
+        ],
+        "summary": "Change some fields of an executor",
+        "operationId": "patchExecutor",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          },
+          {
+            "enum": [
+              "name"
+            ],
+            "type": "string",
+            "description": "Refuse (409, naming the holder) when another executor has the name that this one would have. An empty name is nobody's.",
+            "name": "unique",
+            "in": "query"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/MergePatch"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "What it is now.",
+            "schema": {
+              "$ref": "#/definitions/Executor"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "409": {
+            "description": "The unique name is taken, or an address is given already. The holder is named.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "422": {
+            "description": "The document is not valid. All faults are listed, each with its field.",
             "schema": {
               "$ref": "#/definitions/Problem"
             }
@@ -2325,6 +4135,331 @@ func init() {
           "type": "string",
           "description": "Id of the executor.",
           "name": "id",
+          "in": "path",
+          "required": true
+        }
+      ]
+    },
+    "/v1/executors/{id}/execs": {
+      "get": {
+        "tags": [
+          "execs"
+        ],
+        "summary": "List an executor's execs",
+        "operationId": "listExecs",
+        "parameters": [
+          {
+            "maximum": 1000,
+            "minimum": 1,
+            "type": "integer",
+            "format": "int32",
+            "description": "Most items of an answer. Absent answers all.",
+            "name": "limit",
+            "in": "query"
+          },
+          {
+            "maxLength": 256,
+            "type": "string",
+            "description": "What the former page said under ` + "`" + `continue` + "`" + `. All pages show the list as it stood when the first one was answered; filters must be as they were. A page that\nis asked for too late is gone (410): list again.\n",
+            "name": "continue",
+            "in": "query"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The execs, by their key in the document.",
+            "schema": {
+              "$ref": "#/definitions/SessionList"
+            }
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "410": {
+            "description": "The page is no longer kept. List again.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "parameters": [
+        {
+          "maxLength": 128,
+          "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+          "type": "string",
+          "description": "Id of the executor.",
+          "name": "id",
+          "in": "path",
+          "required": true
+        }
+      ]
+    },
+    "/v1/executors/{id}/execs/{execId}": {
+      "get": {
+        "tags": [
+          "execs"
+        ],
+        "summary": "Get an exec",
+        "operationId": "getExec",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, or ` + "`" + `*` + "`" + ` for any. When one is the resource's the answer is 304, without a body.",
+            "name": "If-None-Match",
+            "in": "header"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The exec.",
+            "schema": {
+              "$ref": "#/definitions/Session"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "304": {
+            "description": "The resource is as the caller knows it.",
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "put": {
+        "description": "An exec belongs to one boot of the VM: it is delivered during that one, and never again.\nOne atomic change of the executor. Reports stay as they are, and are taken from the document only when the exec is created.\n",
+        "tags": [
+          "execs"
+        ],
+        "summary": "Create or replace an exec",
+        "operationId": "putExec",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          },
+          {
+            "enum": [
+              "*"
+            ],
+            "type": "string",
+            "description": "Do nothing when there is such a resource already (412).",
+            "name": "If-None-Match",
+            "in": "header"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/Session"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "It was replaced.",
+            "schema": {
+              "$ref": "#/definitions/Session"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "201": {
+            "description": "It was created.",
+            "schema": {
+              "$ref": "#/definitions/Session"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              },
+              "Location": {
+                "type": "string",
+                "description": "Path of the new resource."
+              }
+            }
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "422": {
+            "description": "The document is not valid. All faults are listed, each with its field.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "delete": {
+        "tags": [
+          "execs"
+        ],
+        "summary": "Delete an exec",
+        "operationId": "deleteExec",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          }
+        ],
+        "responses": {
+          "204": {
+            "description": "It is gone."
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "patch": {
+        "consumes": [
+          "application/merge-patch+json"
+        ],
+        "tags": [
+          "execs"
+        ],
+        "summary": "Change some fields of an exec",
+        "operationId": "patchExec",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/MergePatch"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "What it is now.",
+            "schema": {
+              "$ref": "#/definitions/Session"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "422": {
+            "description": "The document is not valid. All faults are listed, each with its field.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "parameters": [
+        {
+          "maxLength": 128,
+          "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+          "type": "string",
+          "description": "Id of the executor.",
+          "name": "id",
+          "in": "path",
+          "required": true
+        },
+        {
+          "maxLength": 128,
+          "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+          "type": "string",
+          "description": "Id of the exec.",
+          "name": "execId",
           "in": "path",
           "required": true
         }
@@ -2382,6 +4517,668 @@ func init() {
           "type": "string",
           "description": "Id of the executor.",
           "name": "id",
+          "in": "path",
+          "required": true
+        }
+      ]
+    },
+    "/v1/executors/{id}/mounts": {
+      "get": {
+        "tags": [
+          "mounts"
+        ],
+        "summary": "List an executor's mounts",
+        "operationId": "listMounts",
+        "parameters": [
+          {
+            "maximum": 1000,
+            "minimum": 1,
+            "type": "integer",
+            "format": "int32",
+            "description": "Most items of an answer. Absent answers all.",
+            "name": "limit",
+            "in": "query"
+          },
+          {
+            "maxLength": 256,
+            "type": "string",
+            "description": "What the former page said under ` + "`" + `continue` + "`" + `. All pages show the list as it stood when the first one was answered; filters must be as they were. A page that\nis asked for too late is gone (410): list again.\n",
+            "name": "continue",
+            "in": "query"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The mounts, by their key in the document.",
+            "schema": {
+              "$ref": "#/definitions/MountList"
+            }
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "410": {
+            "description": "The page is no longer kept. List again.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "parameters": [
+        {
+          "maxLength": 128,
+          "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+          "type": "string",
+          "description": "Id of the executor.",
+          "name": "id",
+          "in": "path",
+          "required": true
+        }
+      ]
+    },
+    "/v1/executors/{id}/mounts/{name}": {
+      "get": {
+        "tags": [
+          "mounts"
+        ],
+        "summary": "Get a mount",
+        "operationId": "getMount",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, or ` + "`" + `*` + "`" + ` for any. When one is the resource's the answer is 304, without a body.",
+            "name": "If-None-Match",
+            "in": "header"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The mount.",
+            "schema": {
+              "$ref": "#/definitions/Mount"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "304": {
+            "description": "The resource is as the caller knows it.",
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "put": {
+        "description": "One atomic change of the executor.\n",
+        "tags": [
+          "mounts"
+        ],
+        "summary": "Create or replace a mount",
+        "operationId": "putMount",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          },
+          {
+            "enum": [
+              "*"
+            ],
+            "type": "string",
+            "description": "Do nothing when there is such a resource already (412).",
+            "name": "If-None-Match",
+            "in": "header"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/Mount"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "It was replaced.",
+            "schema": {
+              "$ref": "#/definitions/Mount"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "201": {
+            "description": "It was created.",
+            "schema": {
+              "$ref": "#/definitions/Mount"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              },
+              "Location": {
+                "type": "string",
+                "description": "Path of the new resource."
+              }
+            }
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "422": {
+            "description": "The document is not valid. All faults are listed, each with its field.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "delete": {
+        "tags": [
+          "mounts"
+        ],
+        "summary": "Delete a mount",
+        "operationId": "deleteMount",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          }
+        ],
+        "responses": {
+          "204": {
+            "description": "It is gone."
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "patch": {
+        "consumes": [
+          "application/merge-patch+json"
+        ],
+        "tags": [
+          "mounts"
+        ],
+        "summary": "Change some fields of a mount",
+        "operationId": "patchMount",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/MergePatch"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "What it is now.",
+            "schema": {
+              "$ref": "#/definitions/Mount"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "422": {
+            "description": "The document is not valid. All faults are listed, each with its field.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "parameters": [
+        {
+          "maxLength": 128,
+          "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+          "type": "string",
+          "description": "Id of the executor.",
+          "name": "id",
+          "in": "path",
+          "required": true
+        },
+        {
+          "maxLength": 128,
+          "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+          "type": "string",
+          "description": "Name of the mount.",
+          "name": "name",
+          "in": "path",
+          "required": true
+        }
+      ]
+    },
+    "/v1/executors/{id}/networks": {
+      "get": {
+        "tags": [
+          "endpoints"
+        ],
+        "summary": "List an executor's endpoints",
+        "operationId": "listEndpoints",
+        "parameters": [
+          {
+            "maximum": 1000,
+            "minimum": 1,
+            "type": "integer",
+            "format": "int32",
+            "description": "Most items of an answer. Absent answers all.",
+            "name": "limit",
+            "in": "query"
+          },
+          {
+            "maxLength": 256,
+            "type": "string",
+            "description": "What the former page said under ` + "`" + `continue` + "`" + `. All pages show the list as it stood when the first one was answered; filters must be as they were. A page that\nis asked for too late is gone (410): list again.\n",
+            "name": "continue",
+            "in": "query"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The endpoints, by their key in the document.",
+            "schema": {
+              "$ref": "#/definitions/EndpointList"
+            }
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "410": {
+            "description": "The page is no longer kept. List again.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "parameters": [
+        {
+          "maxLength": 128,
+          "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+          "type": "string",
+          "description": "Id of the executor.",
+          "name": "id",
+          "in": "path",
+          "required": true
+        }
+      ]
+    },
+    "/v1/executors/{id}/networks/{name}": {
+      "get": {
+        "tags": [
+          "endpoints"
+        ],
+        "summary": "Get an endpoint",
+        "operationId": "getEndpoint",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, or ` + "`" + `*` + "`" + ` for any. When one is the resource's the answer is 304, without a body.",
+            "name": "If-None-Match",
+            "in": "header"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The endpoint.",
+            "schema": {
+              "$ref": "#/definitions/Endpoint"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "304": {
+            "description": "The resource is as the caller knows it.",
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "put": {
+        "description": "One atomic change of the executor. Reports stay as they are, and are taken from the document only when the endpoint is created.\n",
+        "tags": [
+          "endpoints"
+        ],
+        "summary": "Create or replace an endpoint",
+        "operationId": "putEndpoint",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          },
+          {
+            "enum": [
+              "*"
+            ],
+            "type": "string",
+            "description": "Do nothing when there is such a resource already (412).",
+            "name": "If-None-Match",
+            "in": "header"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/Endpoint"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "It was replaced.",
+            "schema": {
+              "$ref": "#/definitions/Endpoint"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "201": {
+            "description": "It was created.",
+            "schema": {
+              "$ref": "#/definitions/Endpoint"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              },
+              "Location": {
+                "type": "string",
+                "description": "Path of the new resource."
+              }
+            }
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "409": {
+            "description": "An address is given already. The holder is named.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "422": {
+            "description": "The document is not valid. All faults are listed, each with its field.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "delete": {
+        "tags": [
+          "endpoints"
+        ],
+        "summary": "Delete an endpoint",
+        "operationId": "deleteEndpoint",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          }
+        ],
+        "responses": {
+          "204": {
+            "description": "It is gone."
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "patch": {
+        "consumes": [
+          "application/merge-patch+json"
+        ],
+        "tags": [
+          "endpoints"
+        ],
+        "summary": "Change some fields of an endpoint",
+        "operationId": "patchEndpoint",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/MergePatch"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "What it is now.",
+            "schema": {
+              "$ref": "#/definitions/Endpoint"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "409": {
+            "description": "An address is given already. The holder is named.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "422": {
+            "description": "The document is not valid. All faults are listed, each with its field.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "parameters": [
+        {
+          "maxLength": 128,
+          "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+          "type": "string",
+          "description": "Id of the executor.",
+          "name": "id",
+          "in": "path",
+          "required": true
+        },
+        {
+          "maxLength": 128,
+          "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+          "type": "string",
+          "description": "Name of the endpoint.",
+          "name": "name",
           "in": "path",
           "required": true
         }
@@ -2446,6 +5243,331 @@ func init() {
         }
       ]
     },
+    "/v1/executors/{id}/sessions": {
+      "get": {
+        "tags": [
+          "sessions"
+        ],
+        "summary": "List an executor's sessions",
+        "operationId": "listSessions",
+        "parameters": [
+          {
+            "maximum": 1000,
+            "minimum": 1,
+            "type": "integer",
+            "format": "int32",
+            "description": "Most items of an answer. Absent answers all.",
+            "name": "limit",
+            "in": "query"
+          },
+          {
+            "maxLength": 256,
+            "type": "string",
+            "description": "What the former page said under ` + "`" + `continue` + "`" + `. All pages show the list as it stood when the first one was answered; filters must be as they were. A page that\nis asked for too late is gone (410): list again.\n",
+            "name": "continue",
+            "in": "query"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The sessions, by their key in the document.",
+            "schema": {
+              "$ref": "#/definitions/SessionList"
+            }
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "410": {
+            "description": "The page is no longer kept. List again.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "parameters": [
+        {
+          "maxLength": 128,
+          "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+          "type": "string",
+          "description": "Id of the executor.",
+          "name": "id",
+          "in": "path",
+          "required": true
+        }
+      ]
+    },
+    "/v1/executors/{id}/sessions/{sessionId}": {
+      "get": {
+        "tags": [
+          "sessions"
+        ],
+        "summary": "Get a session",
+        "operationId": "getSession",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, or ` + "`" + `*` + "`" + ` for any. When one is the resource's the answer is 304, without a body.",
+            "name": "If-None-Match",
+            "in": "header"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The session.",
+            "schema": {
+              "$ref": "#/definitions/Session"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "304": {
+            "description": "The resource is as the caller knows it.",
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "put": {
+        "description": "One atomic change of the executor. Reports stay as they are, and are taken from the document only when the session is created.\n",
+        "tags": [
+          "sessions"
+        ],
+        "summary": "Create or replace a session",
+        "operationId": "putSession",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          },
+          {
+            "enum": [
+              "*"
+            ],
+            "type": "string",
+            "description": "Do nothing when there is such a resource already (412).",
+            "name": "If-None-Match",
+            "in": "header"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/Session"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "It was replaced.",
+            "schema": {
+              "$ref": "#/definitions/Session"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "201": {
+            "description": "It was created.",
+            "schema": {
+              "$ref": "#/definitions/Session"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              },
+              "Location": {
+                "type": "string",
+                "description": "Path of the new resource."
+              }
+            }
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "422": {
+            "description": "The document is not valid. All faults are listed, each with its field.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "delete": {
+        "tags": [
+          "sessions"
+        ],
+        "summary": "Delete a session",
+        "operationId": "deleteSession",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          }
+        ],
+        "responses": {
+          "204": {
+            "description": "It is gone."
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "patch": {
+        "consumes": [
+          "application/merge-patch+json"
+        ],
+        "tags": [
+          "sessions"
+        ],
+        "summary": "Change some fields of a session",
+        "operationId": "patchSession",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/MergePatch"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "What it is now.",
+            "schema": {
+              "$ref": "#/definitions/Session"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "422": {
+            "description": "The document is not valid. All faults are listed, each with its field.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "parameters": [
+        {
+          "maxLength": 128,
+          "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+          "type": "string",
+          "description": "Id of the executor.",
+          "name": "id",
+          "in": "path",
+          "required": true
+        },
+        {
+          "maxLength": 128,
+          "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+          "type": "string",
+          "description": "Id of the session.",
+          "name": "sessionId",
+          "in": "path",
+          "required": true
+        }
+      ]
+    },
     "/v1/executors/{id}/status": {
       "get": {
         "tags": [
@@ -2493,11 +5615,34 @@ func init() {
         ],
         "summary": "Get the VM binding",
         "operationId": "getVM",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, or ` + "`" + `*` + "`" + ` for any. When one is the resource's the answer is 304, without a body.",
+            "name": "If-None-Match",
+            "in": "header"
+          }
+        ],
         "responses": {
           "200": {
             "description": "The binding.",
             "schema": {
               "$ref": "#/definitions/VMBinding"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "304": {
+            "description": "The resource is as the caller knows it.",
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
             }
           },
           "404": {
@@ -2523,6 +5668,21 @@ func init() {
         "operationId": "putVM",
         "parameters": [
           {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          },
+          {
+            "enum": [
+              "*"
+            ],
+            "type": "string",
+            "description": "Do nothing when there is such a resource already (412).",
+            "name": "If-None-Match",
+            "in": "header"
+          },
+          {
             "type": "boolean",
             "default": false,
             "description": "Deliver even to a VM that holds the keys of another executor.",
@@ -2543,12 +5703,28 @@ func init() {
             "description": "The binding was replaced.",
             "schema": {
               "$ref": "#/definitions/VMBinding"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
             }
           },
           "201": {
             "description": "The executor was bound.",
             "schema": {
               "$ref": "#/definitions/VMBinding"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              },
+              "Location": {
+                "type": "string",
+                "description": "Path of the new resource."
+              }
             }
           },
           "404": {
@@ -2559,6 +5735,12 @@ func init() {
           },
           "409": {
             "description": "The VM belongs to another executor, which is named.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
             "schema": {
               "$ref": "#/definitions/Problem"
             }
@@ -2578,18 +5760,32 @@ func init() {
         }
       },
       "delete": {
-        "description": "The executor's keys are removed from the VM, as soon as that can be reached; until then this is kept in mind durably.",
+        "description": "The executor's keys are removed from the VM, as soon as that can be reached; until then this is kept in mind durably.\n",
         "tags": [
           "vm"
         ],
         "summary": "Unbind the executor",
         "operationId": "deleteVM",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          }
+        ],
         "responses": {
           "204": {
             "description": "The executor is bound to no VM."
           },
           "404": {
             "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
             "schema": {
               "$ref": "#/definitions/Problem"
             }
@@ -2616,17 +5812,51 @@ func init() {
     },
     "/v1/networks": {
       "get": {
-        "description": "All container networks by name, as they stand at one revision.",
+        "description": "All container networks by name, as they stand at one revision.\n",
         "tags": [
           "networks"
         ],
         "summary": "List container networks",
         "operationId": "listNetworks",
+        "parameters": [
+          {
+            "maximum": 1000,
+            "minimum": 1,
+            "type": "integer",
+            "format": "int32",
+            "description": "Most items of an answer. Absent answers all.",
+            "name": "limit",
+            "in": "query"
+          },
+          {
+            "maxLength": 256,
+            "type": "string",
+            "description": "What the former page said under ` + "`" + `continue` + "`" + `. All pages show the list as it stood when the first one was answered; filters must be as they were. A page that\nis asked for too late is gone (410): list again.\n",
+            "name": "continue",
+            "in": "query"
+          },
+          {
+            "type": "array",
+            "items": {
+              "type": "string"
+            },
+            "collectionFormat": "multi",
+            "description": "An annotation, ` + "`" + `key` + "`" + ` for any value or ` + "`" + `key=value` + "`" + `. May be repeated; all must hold.",
+            "name": "annotation",
+            "in": "query"
+          }
+        ],
         "responses": {
           "200": {
             "description": "The container networks.",
             "schema": {
               "$ref": "#/definitions/NetworkList"
+            }
+          },
+          "410": {
+            "description": "The page is no longer kept. List again.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
             }
           },
           "default": {
@@ -2660,9 +5890,13 @@ func init() {
               "$ref": "#/definitions/Network"
             },
             "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              },
               "Location": {
                 "type": "string",
-                "description": "Path of the new container network."
+                "description": "Path of the new resource."
               }
             }
           },
@@ -2694,11 +5928,34 @@ func init() {
         ],
         "summary": "Get a container network",
         "operationId": "getNetwork",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, or ` + "`" + `*` + "`" + ` for any. When one is the resource's the answer is 304, without a body.",
+            "name": "If-None-Match",
+            "in": "header"
+          }
+        ],
         "responses": {
           "200": {
             "description": "The container network.",
             "schema": {
               "$ref": "#/definitions/Network"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "304": {
+            "description": "The resource is as the caller knows it.",
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
             }
           },
           "404": {
@@ -2716,13 +5973,28 @@ func init() {
         }
       },
       "put": {
-        "description": "Every endpoint that follows it by ` + "`" + `networkRef` + "`" + ` changes with it, under the same revision.",
+        "description": "Every endpoint that follows it by ` + "`" + `networkRef` + "`" + ` changes with it, under the same revision.\n",
         "tags": [
           "networks"
         ],
         "summary": "Create or replace a container network",
         "operationId": "putNetwork",
         "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          },
+          {
+            "enum": [
+              "*"
+            ],
+            "type": "string",
+            "description": "Do nothing when there is such a resource already (412).",
+            "name": "If-None-Match",
+            "in": "header"
+          },
           {
             "name": "body",
             "in": "body",
@@ -2737,6 +6009,12 @@ func init() {
             "description": "It was replaced.",
             "schema": {
               "$ref": "#/definitions/Network"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
             }
           },
           "201": {
@@ -2745,10 +6023,20 @@ func init() {
               "$ref": "#/definitions/Network"
             },
             "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              },
               "Location": {
                 "type": "string",
-                "description": "Path of the new container network."
+                "description": "Path of the new resource."
               }
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
             }
           },
           "422": {
@@ -2771,6 +6059,14 @@ func init() {
         ],
         "summary": "Delete a container network",
         "operationId": "deleteNetwork",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          }
+        ],
         "responses": {
           "204": {
             "description": "It is gone."
@@ -2783,6 +6079,77 @@ func init() {
           },
           "409": {
             "description": "Endpoints follow it; they are named.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      },
+      "patch": {
+        "description": "Every endpoint that follows it by ` + "`" + `networkRef` + "`" + ` changes with it, under the same revision.\n",
+        "consumes": [
+          "application/merge-patch+json"
+        ],
+        "tags": [
+          "networks"
+        ],
+        "summary": "Change some fields of a container network",
+        "operationId": "patchNetwork",
+        "parameters": [
+          {
+            "type": "string",
+            "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+            "name": "If-Match",
+            "in": "header"
+          },
+          {
+            "name": "body",
+            "in": "body",
+            "required": true,
+            "schema": {
+              "$ref": "#/definitions/MergePatch"
+            }
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "What it is now.",
+            "schema": {
+              "$ref": "#/definitions/Network"
+            },
+            "headers": {
+              "ETag": {
+                "type": "string",
+                "description": "The resource's entity tag."
+              }
+            }
+          },
+          "404": {
+            "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "412": {
+            "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "422": {
+            "description": "The document is not valid. All faults are listed, each with its field.",
             "schema": {
               "$ref": "#/definitions/Problem"
             }
@@ -2806,6 +6173,30 @@ func init() {
           "required": true
         }
       ]
+    },
+    "/v1/schema/keys": {
+      "get": {
+        "description": "Every field that lives in a VM, with the template of its key, in the order of the document.\n",
+        "tags": [
+          "schema"
+        ],
+        "summary": "Who can see what",
+        "operationId": "getSchemaKeys",
+        "responses": {
+          "200": {
+            "description": "The fields.",
+            "schema": {
+              "$ref": "#/definitions/SchemaKeys"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      }
     },
     "/v1/version": {
       "get": {
@@ -3053,11 +6444,39 @@ func init() {
             "8080:80/tcp"
           ]
         },
+        "revision": {
+          "description": "The store's revision at which it last changed. Set by the server; ignored in requests.",
+          "type": "integer",
+          "format": "uint64",
+          "x-vice-scope": "store"
+        },
         "static": {
           "description": "Keeps the guest from asking for an address; it uses ` + "`" + `ip` + "`" + ` as given.",
           "type": "boolean",
           "x-vice-key": "static",
           "x-vice-scope": "read-only"
+        }
+      }
+    },
+    "EndpointList": {
+      "type": "object",
+      "properties": {
+        "continue": {
+          "description": "Where the next page begins; absent on the last one.",
+          "type": "string"
+        },
+        "items": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Endpoint"
+          },
+          "x-omitempty": false
+        },
+        "revision": {
+          "description": "The store's revision at which the list stands so.",
+          "type": "integer",
+          "format": "uint64",
+          "x-omitempty": false
         }
       }
     },
@@ -3539,6 +6958,26 @@ func init() {
         }
       }
     },
+    "MergePatch": {
+      "description": "A JSON Merge Patch (RFC 7396): its fields replace the resource's, those that are null go, and what it does not name stays. What the resource would become is\nvalidated as the document of a PUT is.\n",
+      "type": "object",
+      "x-go-type": {
+        "hints": {
+          "kind": "interface",
+          "noValidation": true
+        },
+        "import": {
+          "package": "encoding/json"
+        },
+        "type": "RawMessage"
+      },
+      "example": {
+        "annotations": {
+          "team": null
+        },
+        "hostname": "web-2"
+      }
+    },
     "Mount": {
       "description": "Attaches a file system to a path inside the executor.",
       "type": "object",
@@ -3560,6 +6999,12 @@ func init() {
           "x-vice-scope": "read-only",
           "example": "ro"
         },
+        "name": {
+          "description": "The mount's name. Defaults to its key in the map.",
+          "type": "string",
+          "maxLength": 128,
+          "x-vice-scope": "store"
+        },
         "path": {
           "description": "Where it appears in the executor. Absolute, and distinct from every other mount's.",
           "type": "string",
@@ -3567,12 +7012,40 @@ func init() {
           "x-vice-scope": "read-only",
           "example": "/srv"
         },
+        "revision": {
+          "description": "The store's revision at which it last changed. Set by the server; ignored in requests.",
+          "type": "integer",
+          "format": "uint64",
+          "x-vice-scope": "store"
+        },
         "source": {
           "description": "URI of what to mount: ` + "`" + `label:///\u003cdisk label\u003e` + "`" + `, or such as ` + "`" + `nfs://host/export?opts` + "`" + `. It may carry credentials (` + "`" + `user:password@` + "`" + `), which\ntravel as a secret of their own.\n",
           "type": "string",
           "x-vice-key": "source",
           "x-vice-scope": "read-only",
           "example": "label:///data"
+        }
+      }
+    },
+    "MountList": {
+      "type": "object",
+      "properties": {
+        "continue": {
+          "description": "Where the next page begins; absent on the last one.",
+          "type": "string"
+        },
+        "items": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Mount"
+          },
+          "x-omitempty": false
+        },
+        "revision": {
+          "description": "The store's revision at which the list stands so.",
+          "type": "integer",
+          "format": "uint64",
+          "x-omitempty": false
         }
       }
     },
@@ -3824,6 +7297,60 @@ func init() {
         }
       }
     },
+    "SchemaField": {
+      "type": "object",
+      "properties": {
+        "field": {
+          "description": "Dotted path in the executor's document, ` + "`" + `*` + "`" + ` for the entries of a map, ` + "`" + `[]` + "`" + ` for those of a list.",
+          "type": "string",
+          "x-omitempty": false,
+          "example": "sessions.*.cmd.args"
+        },
+        "key": {
+          "description": "Template of the key, ` + "`" + `*` + "`" + ` for names and indexes. A list has its length there and its plain elements at the same key with ` + "`" + `~` + "`" + `, an address its parts at ` + "`" + `IP` + "`" + ` and ` + "`" + `Mask` + "`" + ` below it, a URL\nat its parts' names.\n",
+          "type": "string",
+          "x-omitempty": false,
+          "example": "guestinfo.vice./sessions|*/cmd/Args"
+        },
+        "nonPersistent": {
+          "description": "Delivered only while the VM is on.",
+          "type": "boolean",
+          "x-omitempty": false
+        },
+        "scope": {
+          "type": "string",
+          "enum": [
+            "hidden",
+            "read-only",
+            "read-write"
+          ],
+          "x-omitempty": false
+        },
+        "secret": {
+          "description": "Values are sealed with the executor's own key.",
+          "type": "boolean",
+          "x-omitempty": false
+        },
+        "type": {
+          "description": "How values are encoded.",
+          "type": "string",
+          "x-omitempty": false,
+          "example": "list of strings"
+        }
+      }
+    },
+    "SchemaKeys": {
+      "type": "object",
+      "properties": {
+        "fields": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/SchemaField"
+          },
+          "x-omitempty": false
+        }
+      }
+    },
     "ServerVersion": {
       "type": "object",
       "properties": {
@@ -3925,6 +7452,12 @@ func init() {
           "x-vice-key": "restart",
           "x-vice-scope": "read-only"
         },
+        "revision": {
+          "description": "The store's revision at which it last changed. Set by the server; ignored in requests.",
+          "type": "integer",
+          "format": "uint64",
+          "x-vice-scope": "store"
+        },
         "runBlock": {
           "description": "Holds the process back until a client has attached.",
           "type": "boolean",
@@ -4020,6 +7553,28 @@ func init() {
       },
       "x-vice-key": "detail",
       "x-vice-scope": "read-write"
+    },
+    "SessionList": {
+      "type": "object",
+      "properties": {
+        "continue": {
+          "description": "Where the next page begins; absent on the last one.",
+          "type": "string"
+        },
+        "items": {
+          "type": "array",
+          "items": {
+            "$ref": "#/definitions/Session"
+          },
+          "x-omitempty": false
+        },
+        "revision": {
+          "description": "The store's revision at which the list stands so.",
+          "type": "integer",
+          "format": "uint64",
+          "x-omitempty": false
+        }
+      }
     },
     "Status": {
       "type": "object",
@@ -4194,12 +7749,76 @@ func init() {
     }
   },
   "parameters": {
+    "continue": {
+      "maxLength": 256,
+      "type": "string",
+      "description": "What the former page said under ` + "`" + `continue` + "`" + `. All pages show the list as it stood when the first one was answered; filters must be as they were. A page that\nis asked for too late is gone (410): list again.\n",
+      "name": "continue",
+      "in": "query"
+    },
+    "createOnly": {
+      "enum": [
+        "*"
+      ],
+      "type": "string",
+      "description": "Do nothing when there is such a resource already (412).",
+      "name": "If-None-Match",
+      "in": "header"
+    },
+    "endpointName": {
+      "maxLength": 128,
+      "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+      "type": "string",
+      "description": "Name of the endpoint.",
+      "name": "name",
+      "in": "path",
+      "required": true
+    },
+    "execId": {
+      "maxLength": 128,
+      "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+      "type": "string",
+      "description": "Id of the exec.",
+      "name": "execId",
+      "in": "path",
+      "required": true
+    },
     "executorId": {
       "maxLength": 128,
       "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
       "type": "string",
       "description": "Id of the executor.",
       "name": "id",
+      "in": "path",
+      "required": true
+    },
+    "ifMatch": {
+      "type": "string",
+      "description": "Entity tags, one of which must be the resource's, or ` + "`" + `*` + "`" + ` for any: otherwise nothing is done (412). What guests report makes no difference, unless\nthe request is a PATCH that names read-write fields.\n",
+      "name": "If-Match",
+      "in": "header"
+    },
+    "ifNoneMatch": {
+      "type": "string",
+      "description": "Entity tags, or ` + "`" + `*` + "`" + ` for any. When one is the resource's the answer is 304, without a body.",
+      "name": "If-None-Match",
+      "in": "header"
+    },
+    "limit": {
+      "maximum": 1000,
+      "minimum": 1,
+      "type": "integer",
+      "format": "int32",
+      "description": "Most items of an answer. Absent answers all.",
+      "name": "limit",
+      "in": "query"
+    },
+    "mountName": {
+      "maxLength": 128,
+      "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+      "type": "string",
+      "description": "Name of the mount.",
+      "name": "name",
       "in": "path",
       "required": true
     },
@@ -4211,9 +7830,33 @@ func init() {
       "name": "name",
       "in": "path",
       "required": true
+    },
+    "sessionId": {
+      "maxLength": 128,
+      "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+      "type": "string",
+      "description": "Id of the session.",
+      "name": "sessionId",
+      "in": "path",
+      "required": true
+    },
+    "unique": {
+      "enum": [
+        "name"
+      ],
+      "type": "string",
+      "description": "Refuse (409, naming the holder) when another executor has the name that this one would have. An empty name is nobody's.",
+      "name": "unique",
+      "in": "query"
     }
   },
   "responses": {
+    "Gone": {
+      "description": "The page is no longer kept. List again.",
+      "schema": {
+        "$ref": "#/definitions/Problem"
+      }
+    },
     "Invalid": {
       "description": "The document is not valid. All faults are listed, each with its field.",
       "schema": {
@@ -4226,8 +7869,23 @@ func init() {
         "$ref": "#/definitions/Problem"
       }
     },
+    "NotModified": {
+      "description": "The resource is as the caller knows it.",
+      "headers": {
+        "ETag": {
+          "type": "string",
+          "description": "The resource's entity tag."
+        }
+      }
+    },
     "Problem": {
       "description": "It failed, for the reason that the document tells.",
+      "schema": {
+        "$ref": "#/definitions/Problem"
+      }
+    },
+    "Stale": {
+      "description": "The resource is not as the request says it must be. ` + "`" + `ETag` + "`" + ` is its present entity tag; without one there is no such resource.",
       "schema": {
         "$ref": "#/definitions/Problem"
       }
@@ -4237,6 +7895,22 @@ func init() {
     {
       "description": "Configurations of executors.",
       "name": "executors"
+    },
+    {
+      "description": "Process trees that live as long as their executor.",
+      "name": "sessions"
+    },
+    {
+      "description": "Process trees of one boot of the VM.",
+      "name": "execs"
+    },
+    {
+      "description": "File systems inside executors.",
+      "name": "mounts"
+    },
+    {
+      "description": "Executors' presences on container networks.",
+      "name": "endpoints"
     },
     {
       "description": "Container networks, which many executors can join.",
@@ -4249,6 +7923,10 @@ func init() {
     {
       "description": "What a VM should hold and holds, and how far the two are apart.",
       "name": "push"
+    },
+    {
+      "description": "Where fields live in a VM, and who can see them there.",
+      "name": "schema"
     },
     {
       "description": "The server itself.",

@@ -66,6 +66,11 @@ type CreateExecutorParams struct {
 	// Body.
 	Body *models.Executor
 
+	// Unique.
+	//
+	// Refuse (409, naming the holder) when another executor has the name that this one would have. An empty name is nobody's.
+	Unique *string
+
 	HTTPClient *http.Client
 
 	inner innerParams
@@ -134,6 +139,17 @@ func (o *CreateExecutorParams) SetBody(body *models.Executor) {
 	o.Body = body
 }
 
+// WithUnique adds the unique to the create executor params.
+func (o *CreateExecutorParams) WithUnique(unique *string) *CreateExecutorParams {
+	o.SetUnique(unique)
+	return o
+}
+
+// SetUnique adds the unique to the create executor params.
+func (o *CreateExecutorParams) SetUnique(unique *string) {
+	o.Unique = unique
+}
+
 // WriteToRequest writes these params to a [runtime.ClientRequest].
 func (o *CreateExecutorParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.Registry) error {
 	if err := r.SetTimeout(o.inner.timeout); err != nil {
@@ -143,6 +159,23 @@ func (o *CreateExecutorParams) WriteToRequest(r runtime.ClientRequest, reg strfm
 	if o.Body != nil {
 		if err := r.SetBodyParam(o.Body); err != nil {
 			return err
+		}
+	}
+
+	if o.Unique != nil {
+
+		// query param unique
+		var qrUnique string
+
+		if o.Unique != nil {
+			qrUnique = *o.Unique
+		}
+		qUnique := qrUnique
+		if qUnique != "" {
+
+			if err := r.SetQueryParam("unique", qUnique); err != nil {
+				return err
+			}
 		}
 	}
 

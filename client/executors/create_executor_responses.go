@@ -61,7 +61,10 @@ func NewCreateExecutorCreated() *CreateExecutorCreated {
 // It was created.
 type CreateExecutorCreated struct {
 
-	// Path of the new executor.
+	// The resource's entity tag.
+	ETag string
+
+	// Path of the new resource.
 	Location string
 
 	Payload *models.Executor
@@ -113,6 +116,13 @@ func (o *CreateExecutorCreated) GetPayload() *models.Executor {
 
 func (o *CreateExecutorCreated) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
+	// hydrates response header ETag
+	hdrETag := response.GetHeader("ETag")
+
+	if hdrETag != "" {
+		o.ETag = hdrETag
+	}
+
 	// hydrates response header Location
 	hdrLocation := response.GetHeader("Location")
 
@@ -137,7 +147,7 @@ func NewCreateExecutorConflict() *CreateExecutorConflict {
 
 // CreateExecutorConflict describes a response with status code 409, with default header values.
 //
-// The id is taken, or the VM belongs to another executor.
+// The id or the unique name is taken, an address is given already, or the VM belongs to another executor. The holder is named.
 type CreateExecutorConflict struct {
 	Payload *models.Problem
 }

@@ -62,6 +62,13 @@ DeleteExecutorParams contains all the parameters to send to the API endpoint
 */
 type DeleteExecutorParams struct {
 
+	// IfMatch.
+	//
+	// Entity tags, one of which must be the resource's, or `*` for any: otherwise nothing is done (412). What guests report makes no difference, unless
+	// the request is a PATCH that names read-write fields.
+	//
+	IfMatch *string
+
 	// ID.
 	//
 	// Id of the executor.
@@ -124,6 +131,17 @@ func (o *DeleteExecutorParams) SetHTTPClient(client *http.Client) {
 	o.HTTPClient = client
 }
 
+// WithIfMatch adds the ifMatch to the delete executor params.
+func (o *DeleteExecutorParams) WithIfMatch(ifMatch *string) *DeleteExecutorParams {
+	o.SetIfMatch(ifMatch)
+	return o
+}
+
+// SetIfMatch adds the ifMatch to the delete executor params.
+func (o *DeleteExecutorParams) SetIfMatch(ifMatch *string) {
+	o.IfMatch = ifMatch
+}
+
 // WithID adds the id to the delete executor params.
 func (o *DeleteExecutorParams) WithID(id string) *DeleteExecutorParams {
 	o.SetID(id)
@@ -141,6 +159,14 @@ func (o *DeleteExecutorParams) WriteToRequest(r runtime.ClientRequest, reg strfm
 		return err
 	}
 	var res []error
+
+	if o.IfMatch != nil {
+
+		// header param If-Match
+		if err := r.SetHeaderParam("If-Match", *o.IfMatch); err != nil {
+			return err
+		}
+	}
 
 	// path param id
 	if err := r.SetPathParam("id", o.ID); err != nil {

@@ -33,6 +33,12 @@ func (o *DeleteExecutorReader) ReadResponse(response runtime.ClientResponse, con
 			return nil, err
 		}
 		return nil, result
+	case 412:
+		result := NewDeleteExecutorPreconditionFailed()
+		if err := result.readResponse(response, consumer, o.formats); err != nil {
+			return nil, err
+		}
+		return nil, result
 	default:
 		result := NewDeleteExecutorDefault(response.Code())
 		if err := result.readResponse(response, consumer, o.formats); err != nil {
@@ -156,6 +162,74 @@ func (o *DeleteExecutorNotFound) GetPayload() *models.Problem {
 }
 
 func (o *DeleteExecutorNotFound) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	o.Payload = new(models.Problem)
+
+	// response payload
+	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
+		return err
+	}
+
+	return nil
+}
+
+// NewDeleteExecutorPreconditionFailed creates a DeleteExecutorPreconditionFailed with default headers values
+func NewDeleteExecutorPreconditionFailed() *DeleteExecutorPreconditionFailed {
+	return &DeleteExecutorPreconditionFailed{}
+}
+
+// DeleteExecutorPreconditionFailed describes a response with status code 412, with default header values.
+//
+// The resource is not as the request says it must be. `ETag` is its present entity tag; without one there is no such resource.
+type DeleteExecutorPreconditionFailed struct {
+	Payload *models.Problem
+}
+
+// IsSuccess returns true when this delete executor precondition failed response has a 2xx status code
+func (o *DeleteExecutorPreconditionFailed) IsSuccess() bool {
+	return false
+}
+
+// IsRedirect returns true when this delete executor precondition failed response has a 3xx status code
+func (o *DeleteExecutorPreconditionFailed) IsRedirect() bool {
+	return false
+}
+
+// IsClientError returns true when this delete executor precondition failed response has a 4xx status code
+func (o *DeleteExecutorPreconditionFailed) IsClientError() bool {
+	return true
+}
+
+// IsServerError returns true when this delete executor precondition failed response has a 5xx status code
+func (o *DeleteExecutorPreconditionFailed) IsServerError() bool {
+	return false
+}
+
+// IsCode returns true when this delete executor precondition failed response a status code equal to that given
+func (o *DeleteExecutorPreconditionFailed) IsCode(code int) bool {
+	return code == 412
+}
+
+// Code gets the status code for the delete executor precondition failed response
+func (o *DeleteExecutorPreconditionFailed) Code() int {
+	return 412
+}
+
+func (o *DeleteExecutorPreconditionFailed) Error() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[DELETE /v1/executors/{id}][%d] deleteExecutorPreconditionFailed %s", 412, payload)
+}
+
+func (o *DeleteExecutorPreconditionFailed) String() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[DELETE /v1/executors/{id}][%d] deleteExecutorPreconditionFailed %s", 412, payload)
+}
+
+func (o *DeleteExecutorPreconditionFailed) GetPayload() *models.Problem {
+	return o.Payload
+}
+
+func (o *DeleteExecutorPreconditionFailed) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
 	o.Payload = new(models.Problem)
 

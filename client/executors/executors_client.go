@@ -52,6 +52,30 @@ type Client struct {
 // ClientOption may be used to customize the behavior of Client methods.
 type ClientOption func(*runtime.ClientOperation)
 
+// This client is generated with a few options you might find useful for your swagger spec.
+//
+// Feel free to add you own set of options.
+
+// WithContentType allows the client to force the Content-Type header
+// to negotiate a specific Consumer from the server.
+//
+// You may use this option to set arbitrary extensions to your MIME media type.
+func WithContentType(mime string) ClientOption {
+	return func(r *runtime.ClientOperation) {
+		r.ConsumesMediaTypes = []string{mime}
+	}
+}
+
+// WithContentTypeApplicationJSON sets the Content-Type header to "application/json".
+func WithContentTypeApplicationJSON(r *runtime.ClientOperation) {
+	r.ConsumesMediaTypes = []string{"application/json"}
+}
+
+// WithContentTypeApplicationMergePatchJSON sets the Content-Type header to "application/merge-patch+json".
+func WithContentTypeApplicationMergePatchJSON(r *runtime.ClientOperation) {
+	r.ConsumesMediaTypes = []string{"application/merge-patch+json"}
+}
+
 // ClientService is the interface for Client methods.
 type ClientService interface {
 
@@ -78,6 +102,12 @@ type ClientService interface {
 
 	// ListExecutorsContext list executors.
 	ListExecutorsContext(ctx context.Context, params *ListExecutorsParams, opts ...ClientOption) (*ListExecutorsOK, error)
+
+	// PatchExecutor change some fields of an executor.
+	PatchExecutor(params *PatchExecutorParams, opts ...ClientOption) (*PatchExecutorOK, error)
+
+	// PatchExecutorContext change some fields of an executor.
+	PatchExecutorContext(ctx context.Context, params *PatchExecutorParams, opts ...ClientOption) (*PatchExecutorOK, error)
 
 	// PutExecutor create or replace an executor.
 	PutExecutor(params *PutExecutorParams, opts ...ClientOption) (*PutExecutorOK, *PutExecutorCreated, error)
@@ -157,7 +187,8 @@ func (a *Client) CreateExecutorContext(ctx context.Context, params *CreateExecut
 
 // DeleteExecutor deletes an executor.
 //
-// Deletes the executor and its binding. Its keys are removed from the VM, as soon as that can be reached..
+// Deletes the executor and its binding. Its keys are removed from the VM, as soon as that can be reached.
+// .
 //
 // This method does not support injected context.
 // However, timeout and opentracing contexts are honored whenever enabled.
@@ -176,7 +207,8 @@ func (a *Client) DeleteExecutor(params *DeleteExecutorParams, opts ...ClientOpti
 
 // DeleteExecutorContext deletes an executor.
 //
-// Deletes the executor and its binding. Its keys are removed from the VM, as soon as that can be reached..
+// Deletes the executor and its binding. Its keys are removed from the VM, as soon as that can be reached.
+// .
 //
 // Do not use the deprecated [DeleteExecutorParams.Context] with this method: it would be ignored.
 func (a *Client) DeleteExecutorContext(ctx context.Context, params *DeleteExecutorParams, opts ...ClientOption) (*DeleteExecutorNoContent, error) {
@@ -283,7 +315,9 @@ func (a *Client) GetExecutorContext(ctx context.Context, params *GetExecutorPara
 
 // ListExecutors lists executors.
 //
-// All executors by id, as they stand at one revision..
+// All executors by id, or those that all of the filters hold for, as they stand at one revision. A full id, an exact name or the beginning of an id
+// can be looked up with one request each way: `idPrefix`, `name`.
+// .
 //
 // This method does not support injected context.
 // However, timeout and opentracing contexts are honored whenever enabled.
@@ -302,7 +336,9 @@ func (a *Client) ListExecutors(params *ListExecutorsParams, opts ...ClientOption
 
 // ListExecutorsContext lists executors.
 //
-// All executors by id, as they stand at one revision..
+// All executors by id, or those that all of the filters hold for, as they stand at one revision. A full id, an exact name or the beginning of an id
+// can be looked up with one request each way: `idPrefix`, `name`.
+// .
 //
 // Do not use the deprecated [ListExecutorsParams.Context] with this method: it would be ignored.
 func (a *Client) ListExecutorsContext(ctx context.Context, params *ListExecutorsParams, opts ...ClientOption) (*ListExecutorsOK, error) {
@@ -342,6 +378,73 @@ func (a *Client) ListExecutorsContext(ctx context.Context, params *ListExecutors
 	//
 	// a default response is provided: fill this and return an error
 	unexpectedSuccess := result.(*ListExecutorsDefault)
+
+	return nil, runtime.NewAPIError("unexpected success response: content available as default response in error", unexpectedSuccess, unexpectedSuccess.Code())
+}
+
+// PatchExecutor changes some fields of an executor.
+//
+// Read-write fields may be changed too: a client resets `started` and `exitStatus` before a restart.
+// .
+//
+// This method does not support injected context.
+// However, timeout and opentracing contexts are honored whenever enabled.
+//
+// If you need to pass a specific context, use [Client.PatchExecutorContext] instead.
+func (a *Client) PatchExecutor(params *PatchExecutorParams, opts ...ClientOption) (*PatchExecutorOK, error) {
+	var ctx context.Context
+	if params != nil && params.inner.ctx != nil {
+		ctx = params.inner.ctx
+	} else {
+		ctx = context.Background()
+	}
+
+	return a.PatchExecutorContext(ctx, params, opts...)
+}
+
+// PatchExecutorContext changes some fields of an executor.
+//
+// Read-write fields may be changed too: a client resets `started` and `exitStatus` before a restart.
+// .
+//
+// Do not use the deprecated [PatchExecutorParams.Context] with this method: it would be ignored.
+func (a *Client) PatchExecutorContext(ctx context.Context, params *PatchExecutorParams, opts ...ClientOption) (*PatchExecutorOK, error) {
+	// NOTE: parameters are not validated before sending
+	if params == nil {
+		params = NewPatchExecutorParams()
+	}
+
+	op := &runtime.ClientOperation{
+		ID:                 "patchExecutor",
+		Method:             "PATCH",
+		PathPattern:        "/v1/executors/{id}",
+		ProducesMediaTypes: []string{"application/json"},
+		ConsumesMediaTypes: []string{"application/merge-patch+json"},
+		Schemes:            []string{"http", "https"},
+		Params:             params,
+		Reader:             &PatchExecutorReader{formats: a.formats},
+		Client:             params.HTTPClient,
+	}
+
+	for _, opt := range opts {
+		opt(op)
+	}
+
+	result, err := a.transport.SubmitContext(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+
+	// only one success response has to be checked
+	success, ok := result.(*PatchExecutorOK)
+	if ok {
+		return success, nil
+	}
+
+	// unexpected success response.
+	//
+	// a default response is provided: fill this and return an error
+	unexpectedSuccess := result.(*PatchExecutorDefault)
 
 	return nil, runtime.NewAPIError("unexpected success response: content available as default response in error", unexpectedSuccess, unexpectedSuccess.Code())
 }

@@ -62,6 +62,11 @@ GetExecutorParams contains all the parameters to send to the API endpoint
 */
 type GetExecutorParams struct {
 
+	// IfNoneMatch.
+	//
+	// Entity tags, or `*` for any. When one is the resource's the answer is 304, without a body.
+	IfNoneMatch *string
+
 	// ID.
 	//
 	// Id of the executor.
@@ -124,6 +129,17 @@ func (o *GetExecutorParams) SetHTTPClient(client *http.Client) {
 	o.HTTPClient = client
 }
 
+// WithIfNoneMatch adds the ifNoneMatch to the get executor params.
+func (o *GetExecutorParams) WithIfNoneMatch(ifNoneMatch *string) *GetExecutorParams {
+	o.SetIfNoneMatch(ifNoneMatch)
+	return o
+}
+
+// SetIfNoneMatch adds the ifNoneMatch to the get executor params.
+func (o *GetExecutorParams) SetIfNoneMatch(ifNoneMatch *string) {
+	o.IfNoneMatch = ifNoneMatch
+}
+
 // WithID adds the id to the get executor params.
 func (o *GetExecutorParams) WithID(id string) *GetExecutorParams {
 	o.SetID(id)
@@ -141,6 +157,14 @@ func (o *GetExecutorParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.R
 		return err
 	}
 	var res []error
+
+	if o.IfNoneMatch != nil {
+
+		// header param If-None-Match
+		if err := r.SetHeaderParam("If-None-Match", *o.IfNoneMatch); err != nil {
+			return err
+		}
+	}
 
 	// path param id
 	if err := r.SetPathParam("id", o.ID); err != nil {

@@ -27,6 +27,12 @@ func (o *GetExecutorReader) ReadResponse(response runtime.ClientResponse, consum
 			return nil, err
 		}
 		return result, nil
+	case 304:
+		result := NewGetExecutorNotModified()
+		if err := result.readResponse(response, consumer, o.formats); err != nil {
+			return nil, err
+		}
+		return nil, result
 	case 404:
 		result := NewGetExecutorNotFound()
 		if err := result.readResponse(response, consumer, o.formats); err != nil {
@@ -54,6 +60,10 @@ func NewGetExecutorOK() *GetExecutorOK {
 //
 // The executor.
 type GetExecutorOK struct {
+
+	// The resource's entity tag.
+	ETag string
+
 	Payload *models.Executor
 }
 
@@ -103,11 +113,82 @@ func (o *GetExecutorOK) GetPayload() *models.Executor {
 
 func (o *GetExecutorOK) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
+	// hydrates response header ETag
+	hdrETag := response.GetHeader("ETag")
+
+	if hdrETag != "" {
+		o.ETag = hdrETag
+	}
+
 	o.Payload = new(models.Executor)
 
 	// response payload
 	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
 		return err
+	}
+
+	return nil
+}
+
+// NewGetExecutorNotModified creates a GetExecutorNotModified with default headers values
+func NewGetExecutorNotModified() *GetExecutorNotModified {
+	return &GetExecutorNotModified{}
+}
+
+// GetExecutorNotModified describes a response with status code 304, with default header values.
+//
+// The resource is as the caller knows it.
+type GetExecutorNotModified struct {
+
+	// The resource's entity tag.
+	ETag string
+}
+
+// IsSuccess returns true when this get executor not modified response has a 2xx status code
+func (o *GetExecutorNotModified) IsSuccess() bool {
+	return false
+}
+
+// IsRedirect returns true when this get executor not modified response has a 3xx status code
+func (o *GetExecutorNotModified) IsRedirect() bool {
+	return true
+}
+
+// IsClientError returns true when this get executor not modified response has a 4xx status code
+func (o *GetExecutorNotModified) IsClientError() bool {
+	return false
+}
+
+// IsServerError returns true when this get executor not modified response has a 5xx status code
+func (o *GetExecutorNotModified) IsServerError() bool {
+	return false
+}
+
+// IsCode returns true when this get executor not modified response a status code equal to that given
+func (o *GetExecutorNotModified) IsCode(code int) bool {
+	return code == 304
+}
+
+// Code gets the status code for the get executor not modified response
+func (o *GetExecutorNotModified) Code() int {
+	return 304
+}
+
+func (o *GetExecutorNotModified) Error() string {
+	return fmt.Sprintf("[GET /v1/executors/{id}][%d] getExecutorNotModified", 304)
+}
+
+func (o *GetExecutorNotModified) String() string {
+	return fmt.Sprintf("[GET /v1/executors/{id}][%d] getExecutorNotModified", 304)
+}
+
+func (o *GetExecutorNotModified) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	// hydrates response header ETag
+	hdrETag := response.GetHeader("ETag")
+
+	if hdrETag != "" {
+		o.ETag = hdrETag
 	}
 
 	return nil

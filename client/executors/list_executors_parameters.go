@@ -11,6 +11,8 @@ import (
 	"github.com/go-openapi/runtime"
 	cr "github.com/go-openapi/runtime/client"
 	"github.com/go-openapi/strfmt"
+	"github.com/go-openapi/swag/conv"
+	"github.com/go-openapi/swag/stringutils"
 )
 
 // NewListExecutorsParams creates a new ListExecutorsParams object,
@@ -61,6 +63,51 @@ ListExecutorsParams contains all the parameters to send to the API endpoint
 	Typically these are written to a http.Request.
 */
 type ListExecutorsParams struct {
+
+	// Annotation.
+	//
+	// An annotation, `key` for any value or `key=value`. May be repeated; all must hold.
+	Annotation []string
+
+	// Continue.
+	//
+	// What the former page said under `continue`. All pages show the list as it stood when the first one was answered; filters must be as they were. A page that
+	// is asked for too late is gone (410): list again.
+	//
+	Continue *string
+
+	// Driver.
+	//
+	// Bound to this kind of VM.
+	Driver *string
+
+	// IDPrefix.
+	//
+	// An id that begins so.
+	IDPrefix *string
+
+	// Limit.
+	//
+	// Most items of an answer. Absent answers all.
+	//
+	// Format: int32
+	Limit *int32
+
+	// Name.
+	//
+	// Exactly this name.
+	Name *string
+
+	// Network.
+	//
+	// An endpoint that follows this container network by `networkRef`.
+	Network *string
+
+	// State.
+	//
+	// The push status' state, when the first page is answered.
+	State *string
+
 	HTTPClient *http.Client
 
 	inner innerParams
@@ -118,6 +165,94 @@ func (o *ListExecutorsParams) SetHTTPClient(client *http.Client) {
 	o.HTTPClient = client
 }
 
+// WithAnnotation adds the annotation to the list executors params.
+func (o *ListExecutorsParams) WithAnnotation(annotation []string) *ListExecutorsParams {
+	o.SetAnnotation(annotation)
+	return o
+}
+
+// SetAnnotation adds the annotation to the list executors params.
+func (o *ListExecutorsParams) SetAnnotation(annotation []string) {
+	o.Annotation = annotation
+}
+
+// WithContinue adds the continueVar to the list executors params.
+func (o *ListExecutorsParams) WithContinue(continueVar *string) *ListExecutorsParams {
+	o.SetContinue(continueVar)
+	return o
+}
+
+// SetContinue adds the continue to the list executors params.
+func (o *ListExecutorsParams) SetContinue(continueVar *string) {
+	o.Continue = continueVar
+}
+
+// WithDriver adds the driver to the list executors params.
+func (o *ListExecutorsParams) WithDriver(driver *string) *ListExecutorsParams {
+	o.SetDriver(driver)
+	return o
+}
+
+// SetDriver adds the driver to the list executors params.
+func (o *ListExecutorsParams) SetDriver(driver *string) {
+	o.Driver = driver
+}
+
+// WithIDPrefix adds the idPrefix to the list executors params.
+func (o *ListExecutorsParams) WithIDPrefix(idPrefix *string) *ListExecutorsParams {
+	o.SetIDPrefix(idPrefix)
+	return o
+}
+
+// SetIDPrefix adds the idPrefix to the list executors params.
+func (o *ListExecutorsParams) SetIDPrefix(idPrefix *string) {
+	o.IDPrefix = idPrefix
+}
+
+// WithLimit adds the limit to the list executors params.
+func (o *ListExecutorsParams) WithLimit(limit *int32) *ListExecutorsParams {
+	o.SetLimit(limit)
+	return o
+}
+
+// SetLimit adds the limit to the list executors params.
+func (o *ListExecutorsParams) SetLimit(limit *int32) {
+	o.Limit = limit
+}
+
+// WithName adds the name to the list executors params.
+func (o *ListExecutorsParams) WithName(name *string) *ListExecutorsParams {
+	o.SetName(name)
+	return o
+}
+
+// SetName adds the name to the list executors params.
+func (o *ListExecutorsParams) SetName(name *string) {
+	o.Name = name
+}
+
+// WithNetwork adds the network to the list executors params.
+func (o *ListExecutorsParams) WithNetwork(network *string) *ListExecutorsParams {
+	o.SetNetwork(network)
+	return o
+}
+
+// SetNetwork adds the network to the list executors params.
+func (o *ListExecutorsParams) SetNetwork(network *string) {
+	o.Network = network
+}
+
+// WithState adds the state to the list executors params.
+func (o *ListExecutorsParams) WithState(state *string) *ListExecutorsParams {
+	o.SetState(state)
+	return o
+}
+
+// SetState adds the state to the list executors params.
+func (o *ListExecutorsParams) SetState(state *string) {
+	o.State = state
+}
+
 // WriteToRequest writes these params to a [runtime.ClientRequest].
 func (o *ListExecutorsParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.Registry) error {
 	if err := r.SetTimeout(o.inner.timeout); err != nil {
@@ -125,8 +260,155 @@ func (o *ListExecutorsParams) WriteToRequest(r runtime.ClientRequest, reg strfmt
 	}
 	var res []error
 
+	if o.Annotation != nil {
+
+		// binding items for annotation
+		joinedAnnotation := o.bindParamAnnotation(reg)
+
+		// query array param annotation
+		if err := r.SetQueryParam("annotation", joinedAnnotation...); err != nil {
+			return err
+		}
+	}
+
+	if o.Continue != nil {
+
+		// query param continue
+		var qrContinue string
+
+		if o.Continue != nil {
+			qrContinue = *o.Continue
+		}
+		qContinue := qrContinue
+		if qContinue != "" {
+
+			if err := r.SetQueryParam("continue", qContinue); err != nil {
+				return err
+			}
+		}
+	}
+
+	if o.Driver != nil {
+
+		// query param driver
+		var qrDriver string
+
+		if o.Driver != nil {
+			qrDriver = *o.Driver
+		}
+		qDriver := qrDriver
+		if qDriver != "" {
+
+			if err := r.SetQueryParam("driver", qDriver); err != nil {
+				return err
+			}
+		}
+	}
+
+	if o.IDPrefix != nil {
+
+		// query param idPrefix
+		var qrIDPrefix string
+
+		if o.IDPrefix != nil {
+			qrIDPrefix = *o.IDPrefix
+		}
+		qIDPrefix := qrIDPrefix
+		if qIDPrefix != "" {
+
+			if err := r.SetQueryParam("idPrefix", qIDPrefix); err != nil {
+				return err
+			}
+		}
+	}
+
+	if o.Limit != nil {
+
+		// query param limit
+		var qrLimit int32
+
+		if o.Limit != nil {
+			qrLimit = *o.Limit
+		}
+		qLimit := conv.FormatInteger(qrLimit)
+		if qLimit != "" {
+
+			if err := r.SetQueryParam("limit", qLimit); err != nil {
+				return err
+			}
+		}
+	}
+
+	if o.Name != nil {
+
+		// query param name
+		var qrName string
+
+		if o.Name != nil {
+			qrName = *o.Name
+		}
+		qName := qrName
+		if qName != "" {
+
+			if err := r.SetQueryParam("name", qName); err != nil {
+				return err
+			}
+		}
+	}
+
+	if o.Network != nil {
+
+		// query param network
+		var qrNetwork string
+
+		if o.Network != nil {
+			qrNetwork = *o.Network
+		}
+		qNetwork := qrNetwork
+		if qNetwork != "" {
+
+			if err := r.SetQueryParam("network", qNetwork); err != nil {
+				return err
+			}
+		}
+	}
+
+	if o.State != nil {
+
+		// query param state
+		var qrState string
+
+		if o.State != nil {
+			qrState = *o.State
+		}
+		qState := qrState
+		if qState != "" {
+
+			if err := r.SetQueryParam("state", qState); err != nil {
+				return err
+			}
+		}
+	}
+
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
 	return nil
+}
+
+// bindParamListExecutors binds the parameter annotation.
+func (o *ListExecutorsParams) bindParamAnnotation(formats strfmt.Registry) []string {
+	annotationIR := o.Annotation
+
+	var annotationIC []string
+	for _, annotationIIR := range annotationIR { // explode []string
+
+		annotationIIV := annotationIIR // string as string
+		annotationIC = append(annotationIC, annotationIIV)
+	}
+
+	// items.CollectionFormat: "multi"
+	annotationIS := stringutils.JoinByFormat(annotationIC, "multi")
+
+	return annotationIS
 }

@@ -27,6 +27,12 @@ func (o *ListExecutorsReader) ReadResponse(response runtime.ClientResponse, cons
 			return nil, err
 		}
 		return result, nil
+	case 410:
+		result := NewListExecutorsGone()
+		if err := result.readResponse(response, consumer, o.formats); err != nil {
+			return nil, err
+		}
+		return nil, result
 	default:
 		result := NewListExecutorsDefault(response.Code())
 		if err := result.readResponse(response, consumer, o.formats); err != nil {
@@ -98,6 +104,74 @@ func (o *ListExecutorsOK) GetPayload() *models.ExecutorList {
 func (o *ListExecutorsOK) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
 	o.Payload = new(models.ExecutorList)
+
+	// response payload
+	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
+		return err
+	}
+
+	return nil
+}
+
+// NewListExecutorsGone creates a ListExecutorsGone with default headers values
+func NewListExecutorsGone() *ListExecutorsGone {
+	return &ListExecutorsGone{}
+}
+
+// ListExecutorsGone describes a response with status code 410, with default header values.
+//
+// The page is no longer kept. List again.
+type ListExecutorsGone struct {
+	Payload *models.Problem
+}
+
+// IsSuccess returns true when this list executors gone response has a 2xx status code
+func (o *ListExecutorsGone) IsSuccess() bool {
+	return false
+}
+
+// IsRedirect returns true when this list executors gone response has a 3xx status code
+func (o *ListExecutorsGone) IsRedirect() bool {
+	return false
+}
+
+// IsClientError returns true when this list executors gone response has a 4xx status code
+func (o *ListExecutorsGone) IsClientError() bool {
+	return true
+}
+
+// IsServerError returns true when this list executors gone response has a 5xx status code
+func (o *ListExecutorsGone) IsServerError() bool {
+	return false
+}
+
+// IsCode returns true when this list executors gone response a status code equal to that given
+func (o *ListExecutorsGone) IsCode(code int) bool {
+	return code == 410
+}
+
+// Code gets the status code for the list executors gone response
+func (o *ListExecutorsGone) Code() int {
+	return 410
+}
+
+func (o *ListExecutorsGone) Error() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[GET /v1/executors][%d] listExecutorsGone %s", 410, payload)
+}
+
+func (o *ListExecutorsGone) String() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[GET /v1/executors][%d] listExecutorsGone %s", 410, payload)
+}
+
+func (o *ListExecutorsGone) GetPayload() *models.Problem {
+	return o.Payload
+}
+
+func (o *ListExecutorsGone) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	o.Payload = new(models.Problem)
 
 	// response payload
 	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {

@@ -63,6 +63,18 @@ PutExecutorParams contains all the parameters to send to the API endpoint
 */
 type PutExecutorParams struct {
 
+	// IfMatch.
+	//
+	// Entity tags, one of which must be the resource's, or `*` for any: otherwise nothing is done (412). What guests report makes no difference, unless
+	// the request is a PATCH that names read-write fields.
+	//
+	IfMatch *string
+
+	// IfNoneMatch.
+	//
+	// Do nothing when there is such a resource already (412).
+	IfNoneMatch *string
+
 	// Body.
 	Body *models.Executor
 
@@ -70,6 +82,11 @@ type PutExecutorParams struct {
 	//
 	// Id of the executor.
 	ID string
+
+	// Unique.
+	//
+	// Refuse (409, naming the holder) when another executor has the name that this one would have. An empty name is nobody's.
+	Unique *string
 
 	HTTPClient *http.Client
 
@@ -128,6 +145,28 @@ func (o *PutExecutorParams) SetHTTPClient(client *http.Client) {
 	o.HTTPClient = client
 }
 
+// WithIfMatch adds the ifMatch to the put executor params.
+func (o *PutExecutorParams) WithIfMatch(ifMatch *string) *PutExecutorParams {
+	o.SetIfMatch(ifMatch)
+	return o
+}
+
+// SetIfMatch adds the ifMatch to the put executor params.
+func (o *PutExecutorParams) SetIfMatch(ifMatch *string) {
+	o.IfMatch = ifMatch
+}
+
+// WithIfNoneMatch adds the ifNoneMatch to the put executor params.
+func (o *PutExecutorParams) WithIfNoneMatch(ifNoneMatch *string) *PutExecutorParams {
+	o.SetIfNoneMatch(ifNoneMatch)
+	return o
+}
+
+// SetIfNoneMatch adds the ifNoneMatch to the put executor params.
+func (o *PutExecutorParams) SetIfNoneMatch(ifNoneMatch *string) {
+	o.IfNoneMatch = ifNoneMatch
+}
+
 // WithBody adds the body to the put executor params.
 func (o *PutExecutorParams) WithBody(body *models.Executor) *PutExecutorParams {
 	o.SetBody(body)
@@ -150,12 +189,39 @@ func (o *PutExecutorParams) SetID(id string) {
 	o.ID = id
 }
 
+// WithUnique adds the unique to the put executor params.
+func (o *PutExecutorParams) WithUnique(unique *string) *PutExecutorParams {
+	o.SetUnique(unique)
+	return o
+}
+
+// SetUnique adds the unique to the put executor params.
+func (o *PutExecutorParams) SetUnique(unique *string) {
+	o.Unique = unique
+}
+
 // WriteToRequest writes these params to a [runtime.ClientRequest].
 func (o *PutExecutorParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.Registry) error {
 	if err := r.SetTimeout(o.inner.timeout); err != nil {
 		return err
 	}
 	var res []error
+
+	if o.IfMatch != nil {
+
+		// header param If-Match
+		if err := r.SetHeaderParam("If-Match", *o.IfMatch); err != nil {
+			return err
+		}
+	}
+
+	if o.IfNoneMatch != nil {
+
+		// header param If-None-Match
+		if err := r.SetHeaderParam("If-None-Match", *o.IfNoneMatch); err != nil {
+			return err
+		}
+	}
 	if o.Body != nil {
 		if err := r.SetBodyParam(o.Body); err != nil {
 			return err
@@ -165,6 +231,23 @@ func (o *PutExecutorParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.R
 	// path param id
 	if err := r.SetPathParam("id", o.ID); err != nil {
 		return err
+	}
+
+	if o.Unique != nil {
+
+		// query param unique
+		var qrUnique string
+
+		if o.Unique != nil {
+			qrUnique = *o.Unique
+		}
+		qUnique := qrUnique
+		if qUnique != "" {
+
+			if err := r.SetQueryParam("unique", qUnique); err != nil {
+				return err
+			}
+		}
 	}
 
 	if len(res) > 0 {

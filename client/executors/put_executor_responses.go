@@ -33,6 +33,18 @@ func (o *PutExecutorReader) ReadResponse(response runtime.ClientResponse, consum
 			return nil, err
 		}
 		return result, nil
+	case 409:
+		result := NewPutExecutorConflict()
+		if err := result.readResponse(response, consumer, o.formats); err != nil {
+			return nil, err
+		}
+		return nil, result
+	case 412:
+		result := NewPutExecutorPreconditionFailed()
+		if err := result.readResponse(response, consumer, o.formats); err != nil {
+			return nil, err
+		}
+		return nil, result
 	case 422:
 		result := NewPutExecutorUnprocessableEntity()
 		if err := result.readResponse(response, consumer, o.formats); err != nil {
@@ -60,6 +72,10 @@ func NewPutExecutorOK() *PutExecutorOK {
 //
 // It was replaced.
 type PutExecutorOK struct {
+
+	// The resource's entity tag.
+	ETag string
+
 	Payload *models.Executor
 }
 
@@ -109,6 +125,13 @@ func (o *PutExecutorOK) GetPayload() *models.Executor {
 
 func (o *PutExecutorOK) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
+	// hydrates response header ETag
+	hdrETag := response.GetHeader("ETag")
+
+	if hdrETag != "" {
+		o.ETag = hdrETag
+	}
+
 	o.Payload = new(models.Executor)
 
 	// response payload
@@ -129,7 +152,10 @@ func NewPutExecutorCreated() *PutExecutorCreated {
 // It was created.
 type PutExecutorCreated struct {
 
-	// Path of the new executor.
+	// The resource's entity tag.
+	ETag string
+
+	// Path of the new resource.
 	Location string
 
 	Payload *models.Executor
@@ -181,6 +207,13 @@ func (o *PutExecutorCreated) GetPayload() *models.Executor {
 
 func (o *PutExecutorCreated) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
+	// hydrates response header ETag
+	hdrETag := response.GetHeader("ETag")
+
+	if hdrETag != "" {
+		o.ETag = hdrETag
+	}
+
 	// hydrates response header Location
 	hdrLocation := response.GetHeader("Location")
 
@@ -189,6 +222,142 @@ func (o *PutExecutorCreated) readResponse(response runtime.ClientResponse, consu
 	}
 
 	o.Payload = new(models.Executor)
+
+	// response payload
+	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
+		return err
+	}
+
+	return nil
+}
+
+// NewPutExecutorConflict creates a PutExecutorConflict with default headers values
+func NewPutExecutorConflict() *PutExecutorConflict {
+	return &PutExecutorConflict{}
+}
+
+// PutExecutorConflict describes a response with status code 409, with default header values.
+//
+// The unique name is taken, or an address is given already. The holder is named.
+type PutExecutorConflict struct {
+	Payload *models.Problem
+}
+
+// IsSuccess returns true when this put executor conflict response has a 2xx status code
+func (o *PutExecutorConflict) IsSuccess() bool {
+	return false
+}
+
+// IsRedirect returns true when this put executor conflict response has a 3xx status code
+func (o *PutExecutorConflict) IsRedirect() bool {
+	return false
+}
+
+// IsClientError returns true when this put executor conflict response has a 4xx status code
+func (o *PutExecutorConflict) IsClientError() bool {
+	return true
+}
+
+// IsServerError returns true when this put executor conflict response has a 5xx status code
+func (o *PutExecutorConflict) IsServerError() bool {
+	return false
+}
+
+// IsCode returns true when this put executor conflict response a status code equal to that given
+func (o *PutExecutorConflict) IsCode(code int) bool {
+	return code == 409
+}
+
+// Code gets the status code for the put executor conflict response
+func (o *PutExecutorConflict) Code() int {
+	return 409
+}
+
+func (o *PutExecutorConflict) Error() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[PUT /v1/executors/{id}][%d] putExecutorConflict %s", 409, payload)
+}
+
+func (o *PutExecutorConflict) String() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[PUT /v1/executors/{id}][%d] putExecutorConflict %s", 409, payload)
+}
+
+func (o *PutExecutorConflict) GetPayload() *models.Problem {
+	return o.Payload
+}
+
+func (o *PutExecutorConflict) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	o.Payload = new(models.Problem)
+
+	// response payload
+	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
+		return err
+	}
+
+	return nil
+}
+
+// NewPutExecutorPreconditionFailed creates a PutExecutorPreconditionFailed with default headers values
+func NewPutExecutorPreconditionFailed() *PutExecutorPreconditionFailed {
+	return &PutExecutorPreconditionFailed{}
+}
+
+// PutExecutorPreconditionFailed describes a response with status code 412, with default header values.
+//
+// The resource is not as the request says it must be. `ETag` is its present entity tag; without one there is no such resource.
+type PutExecutorPreconditionFailed struct {
+	Payload *models.Problem
+}
+
+// IsSuccess returns true when this put executor precondition failed response has a 2xx status code
+func (o *PutExecutorPreconditionFailed) IsSuccess() bool {
+	return false
+}
+
+// IsRedirect returns true when this put executor precondition failed response has a 3xx status code
+func (o *PutExecutorPreconditionFailed) IsRedirect() bool {
+	return false
+}
+
+// IsClientError returns true when this put executor precondition failed response has a 4xx status code
+func (o *PutExecutorPreconditionFailed) IsClientError() bool {
+	return true
+}
+
+// IsServerError returns true when this put executor precondition failed response has a 5xx status code
+func (o *PutExecutorPreconditionFailed) IsServerError() bool {
+	return false
+}
+
+// IsCode returns true when this put executor precondition failed response a status code equal to that given
+func (o *PutExecutorPreconditionFailed) IsCode(code int) bool {
+	return code == 412
+}
+
+// Code gets the status code for the put executor precondition failed response
+func (o *PutExecutorPreconditionFailed) Code() int {
+	return 412
+}
+
+func (o *PutExecutorPreconditionFailed) Error() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[PUT /v1/executors/{id}][%d] putExecutorPreconditionFailed %s", 412, payload)
+}
+
+func (o *PutExecutorPreconditionFailed) String() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[PUT /v1/executors/{id}][%d] putExecutorPreconditionFailed %s", 412, payload)
+}
+
+func (o *PutExecutorPreconditionFailed) GetPayload() *models.Problem {
+	return o.Payload
+}
+
+func (o *PutExecutorPreconditionFailed) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	o.Payload = new(models.Problem)
 
 	// response payload
 	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {

@@ -61,7 +61,10 @@ func NewCreateNetworkCreated() *CreateNetworkCreated {
 // It was created.
 type CreateNetworkCreated struct {
 
-	// Path of the new container network.
+	// The resource's entity tag.
+	ETag string
+
+	// Path of the new resource.
 	Location string
 
 	Payload *models.Network
@@ -112,6 +115,13 @@ func (o *CreateNetworkCreated) GetPayload() *models.Network {
 }
 
 func (o *CreateNetworkCreated) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	// hydrates response header ETag
+	hdrETag := response.GetHeader("ETag")
+
+	if hdrETag != "" {
+		o.ETag = hdrETag
+	}
 
 	// hydrates response header Location
 	hdrLocation := response.GetHeader("Location")

@@ -62,6 +62,13 @@ DeleteNetworkParams contains all the parameters to send to the API endpoint
 */
 type DeleteNetworkParams struct {
 
+	// IfMatch.
+	//
+	// Entity tags, one of which must be the resource's, or `*` for any: otherwise nothing is done (412). What guests report makes no difference, unless
+	// the request is a PATCH that names read-write fields.
+	//
+	IfMatch *string
+
 	// Name.
 	//
 	// Name of the container network.
@@ -124,6 +131,17 @@ func (o *DeleteNetworkParams) SetHTTPClient(client *http.Client) {
 	o.HTTPClient = client
 }
 
+// WithIfMatch adds the ifMatch to the delete network params.
+func (o *DeleteNetworkParams) WithIfMatch(ifMatch *string) *DeleteNetworkParams {
+	o.SetIfMatch(ifMatch)
+	return o
+}
+
+// SetIfMatch adds the ifMatch to the delete network params.
+func (o *DeleteNetworkParams) SetIfMatch(ifMatch *string) {
+	o.IfMatch = ifMatch
+}
+
 // WithName adds the name to the delete network params.
 func (o *DeleteNetworkParams) WithName(name string) *DeleteNetworkParams {
 	o.SetName(name)
@@ -141,6 +159,14 @@ func (o *DeleteNetworkParams) WriteToRequest(r runtime.ClientRequest, reg strfmt
 		return err
 	}
 	var res []error
+
+	if o.IfMatch != nil {
+
+		// header param If-Match
+		if err := r.SetHeaderParam("If-Match", *o.IfMatch); err != nil {
+			return err
+		}
+	}
 
 	// path param name
 	if err := r.SetPathParam("name", o.Name); err != nil {

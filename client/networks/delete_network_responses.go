@@ -39,6 +39,12 @@ func (o *DeleteNetworkReader) ReadResponse(response runtime.ClientResponse, cons
 			return nil, err
 		}
 		return nil, result
+	case 412:
+		result := NewDeleteNetworkPreconditionFailed()
+		if err := result.readResponse(response, consumer, o.formats); err != nil {
+			return nil, err
+		}
+		return nil, result
 	default:
 		result := NewDeleteNetworkDefault(response.Code())
 		if err := result.readResponse(response, consumer, o.formats); err != nil {
@@ -230,6 +236,74 @@ func (o *DeleteNetworkConflict) GetPayload() *models.Problem {
 }
 
 func (o *DeleteNetworkConflict) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	o.Payload = new(models.Problem)
+
+	// response payload
+	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
+		return err
+	}
+
+	return nil
+}
+
+// NewDeleteNetworkPreconditionFailed creates a DeleteNetworkPreconditionFailed with default headers values
+func NewDeleteNetworkPreconditionFailed() *DeleteNetworkPreconditionFailed {
+	return &DeleteNetworkPreconditionFailed{}
+}
+
+// DeleteNetworkPreconditionFailed describes a response with status code 412, with default header values.
+//
+// The resource is not as the request says it must be. `ETag` is its present entity tag; without one there is no such resource.
+type DeleteNetworkPreconditionFailed struct {
+	Payload *models.Problem
+}
+
+// IsSuccess returns true when this delete network precondition failed response has a 2xx status code
+func (o *DeleteNetworkPreconditionFailed) IsSuccess() bool {
+	return false
+}
+
+// IsRedirect returns true when this delete network precondition failed response has a 3xx status code
+func (o *DeleteNetworkPreconditionFailed) IsRedirect() bool {
+	return false
+}
+
+// IsClientError returns true when this delete network precondition failed response has a 4xx status code
+func (o *DeleteNetworkPreconditionFailed) IsClientError() bool {
+	return true
+}
+
+// IsServerError returns true when this delete network precondition failed response has a 5xx status code
+func (o *DeleteNetworkPreconditionFailed) IsServerError() bool {
+	return false
+}
+
+// IsCode returns true when this delete network precondition failed response a status code equal to that given
+func (o *DeleteNetworkPreconditionFailed) IsCode(code int) bool {
+	return code == 412
+}
+
+// Code gets the status code for the delete network precondition failed response
+func (o *DeleteNetworkPreconditionFailed) Code() int {
+	return 412
+}
+
+func (o *DeleteNetworkPreconditionFailed) Error() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[DELETE /v1/networks/{name}][%d] deleteNetworkPreconditionFailed %s", 412, payload)
+}
+
+func (o *DeleteNetworkPreconditionFailed) String() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[DELETE /v1/networks/{name}][%d] deleteNetworkPreconditionFailed %s", 412, payload)
+}
+
+func (o *DeleteNetworkPreconditionFailed) GetPayload() *models.Problem {
+	return o.Payload
+}
+
+func (o *DeleteNetworkPreconditionFailed) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
 	o.Payload = new(models.Problem)
 

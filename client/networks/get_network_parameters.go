@@ -62,6 +62,11 @@ GetNetworkParams contains all the parameters to send to the API endpoint
 */
 type GetNetworkParams struct {
 
+	// IfNoneMatch.
+	//
+	// Entity tags, or `*` for any. When one is the resource's the answer is 304, without a body.
+	IfNoneMatch *string
+
 	// Name.
 	//
 	// Name of the container network.
@@ -124,6 +129,17 @@ func (o *GetNetworkParams) SetHTTPClient(client *http.Client) {
 	o.HTTPClient = client
 }
 
+// WithIfNoneMatch adds the ifNoneMatch to the get network params.
+func (o *GetNetworkParams) WithIfNoneMatch(ifNoneMatch *string) *GetNetworkParams {
+	o.SetIfNoneMatch(ifNoneMatch)
+	return o
+}
+
+// SetIfNoneMatch adds the ifNoneMatch to the get network params.
+func (o *GetNetworkParams) SetIfNoneMatch(ifNoneMatch *string) {
+	o.IfNoneMatch = ifNoneMatch
+}
+
 // WithName adds the name to the get network params.
 func (o *GetNetworkParams) WithName(name string) *GetNetworkParams {
 	o.SetName(name)
@@ -141,6 +157,14 @@ func (o *GetNetworkParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.Re
 		return err
 	}
 	var res []error
+
+	if o.IfNoneMatch != nil {
+
+		// header param If-None-Match
+		if err := r.SetHeaderParam("If-None-Match", *o.IfNoneMatch); err != nil {
+			return err
+		}
+	}
 
 	// path param name
 	if err := r.SetPathParam("name", o.Name); err != nil {

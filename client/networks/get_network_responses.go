@@ -27,6 +27,12 @@ func (o *GetNetworkReader) ReadResponse(response runtime.ClientResponse, consume
 			return nil, err
 		}
 		return result, nil
+	case 304:
+		result := NewGetNetworkNotModified()
+		if err := result.readResponse(response, consumer, o.formats); err != nil {
+			return nil, err
+		}
+		return nil, result
 	case 404:
 		result := NewGetNetworkNotFound()
 		if err := result.readResponse(response, consumer, o.formats); err != nil {
@@ -54,6 +60,10 @@ func NewGetNetworkOK() *GetNetworkOK {
 //
 // The container network.
 type GetNetworkOK struct {
+
+	// The resource's entity tag.
+	ETag string
+
 	Payload *models.Network
 }
 
@@ -103,11 +113,82 @@ func (o *GetNetworkOK) GetPayload() *models.Network {
 
 func (o *GetNetworkOK) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
+	// hydrates response header ETag
+	hdrETag := response.GetHeader("ETag")
+
+	if hdrETag != "" {
+		o.ETag = hdrETag
+	}
+
 	o.Payload = new(models.Network)
 
 	// response payload
 	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
 		return err
+	}
+
+	return nil
+}
+
+// NewGetNetworkNotModified creates a GetNetworkNotModified with default headers values
+func NewGetNetworkNotModified() *GetNetworkNotModified {
+	return &GetNetworkNotModified{}
+}
+
+// GetNetworkNotModified describes a response with status code 304, with default header values.
+//
+// The resource is as the caller knows it.
+type GetNetworkNotModified struct {
+
+	// The resource's entity tag.
+	ETag string
+}
+
+// IsSuccess returns true when this get network not modified response has a 2xx status code
+func (o *GetNetworkNotModified) IsSuccess() bool {
+	return false
+}
+
+// IsRedirect returns true when this get network not modified response has a 3xx status code
+func (o *GetNetworkNotModified) IsRedirect() bool {
+	return true
+}
+
+// IsClientError returns true when this get network not modified response has a 4xx status code
+func (o *GetNetworkNotModified) IsClientError() bool {
+	return false
+}
+
+// IsServerError returns true when this get network not modified response has a 5xx status code
+func (o *GetNetworkNotModified) IsServerError() bool {
+	return false
+}
+
+// IsCode returns true when this get network not modified response a status code equal to that given
+func (o *GetNetworkNotModified) IsCode(code int) bool {
+	return code == 304
+}
+
+// Code gets the status code for the get network not modified response
+func (o *GetNetworkNotModified) Code() int {
+	return 304
+}
+
+func (o *GetNetworkNotModified) Error() string {
+	return fmt.Sprintf("[GET /v1/networks/{name}][%d] getNetworkNotModified", 304)
+}
+
+func (o *GetNetworkNotModified) String() string {
+	return fmt.Sprintf("[GET /v1/networks/{name}][%d] getNetworkNotModified", 304)
+}
+
+func (o *GetNetworkNotModified) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	// hydrates response header ETag
+	hdrETag := response.GetHeader("ETag")
+
+	if hdrETag != "" {
+		o.ETag = hdrETag
 	}
 
 	return nil

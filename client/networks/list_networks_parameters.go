@@ -11,6 +11,8 @@ import (
 	"github.com/go-openapi/runtime"
 	cr "github.com/go-openapi/runtime/client"
 	"github.com/go-openapi/strfmt"
+	"github.com/go-openapi/swag/conv"
+	"github.com/go-openapi/swag/stringutils"
 )
 
 // NewListNetworksParams creates a new ListNetworksParams object,
@@ -61,6 +63,26 @@ ListNetworksParams contains all the parameters to send to the API endpoint
 	Typically these are written to a http.Request.
 */
 type ListNetworksParams struct {
+
+	// Annotation.
+	//
+	// An annotation, `key` for any value or `key=value`. May be repeated; all must hold.
+	Annotation []string
+
+	// Continue.
+	//
+	// What the former page said under `continue`. All pages show the list as it stood when the first one was answered; filters must be as they were. A page that
+	// is asked for too late is gone (410): list again.
+	//
+	Continue *string
+
+	// Limit.
+	//
+	// Most items of an answer. Absent answers all.
+	//
+	// Format: int32
+	Limit *int32
+
 	HTTPClient *http.Client
 
 	inner innerParams
@@ -118,6 +140,39 @@ func (o *ListNetworksParams) SetHTTPClient(client *http.Client) {
 	o.HTTPClient = client
 }
 
+// WithAnnotation adds the annotation to the list networks params.
+func (o *ListNetworksParams) WithAnnotation(annotation []string) *ListNetworksParams {
+	o.SetAnnotation(annotation)
+	return o
+}
+
+// SetAnnotation adds the annotation to the list networks params.
+func (o *ListNetworksParams) SetAnnotation(annotation []string) {
+	o.Annotation = annotation
+}
+
+// WithContinue adds the continueVar to the list networks params.
+func (o *ListNetworksParams) WithContinue(continueVar *string) *ListNetworksParams {
+	o.SetContinue(continueVar)
+	return o
+}
+
+// SetContinue adds the continue to the list networks params.
+func (o *ListNetworksParams) SetContinue(continueVar *string) {
+	o.Continue = continueVar
+}
+
+// WithLimit adds the limit to the list networks params.
+func (o *ListNetworksParams) WithLimit(limit *int32) *ListNetworksParams {
+	o.SetLimit(limit)
+	return o
+}
+
+// SetLimit adds the limit to the list networks params.
+func (o *ListNetworksParams) SetLimit(limit *int32) {
+	o.Limit = limit
+}
+
 // WriteToRequest writes these params to a [runtime.ClientRequest].
 func (o *ListNetworksParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.Registry) error {
 	if err := r.SetTimeout(o.inner.timeout); err != nil {
@@ -125,8 +180,70 @@ func (o *ListNetworksParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.
 	}
 	var res []error
 
+	if o.Annotation != nil {
+
+		// binding items for annotation
+		joinedAnnotation := o.bindParamAnnotation(reg)
+
+		// query array param annotation
+		if err := r.SetQueryParam("annotation", joinedAnnotation...); err != nil {
+			return err
+		}
+	}
+
+	if o.Continue != nil {
+
+		// query param continue
+		var qrContinue string
+
+		if o.Continue != nil {
+			qrContinue = *o.Continue
+		}
+		qContinue := qrContinue
+		if qContinue != "" {
+
+			if err := r.SetQueryParam("continue", qContinue); err != nil {
+				return err
+			}
+		}
+	}
+
+	if o.Limit != nil {
+
+		// query param limit
+		var qrLimit int32
+
+		if o.Limit != nil {
+			qrLimit = *o.Limit
+		}
+		qLimit := conv.FormatInteger(qrLimit)
+		if qLimit != "" {
+
+			if err := r.SetQueryParam("limit", qLimit); err != nil {
+				return err
+			}
+		}
+	}
+
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
 	return nil
+}
+
+// bindParamListNetworks binds the parameter annotation.
+func (o *ListNetworksParams) bindParamAnnotation(formats strfmt.Registry) []string {
+	annotationIR := o.Annotation
+
+	var annotationIC []string
+	for _, annotationIIR := range annotationIR { // explode []string
+
+		annotationIIV := annotationIIR // string as string
+		annotationIC = append(annotationIC, annotationIIV)
+	}
+
+	// items.CollectionFormat: "multi"
+	annotationIS := stringutils.JoinByFormat(annotationIC, "multi")
+
+	return annotationIS
 }

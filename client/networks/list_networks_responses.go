@@ -27,6 +27,12 @@ func (o *ListNetworksReader) ReadResponse(response runtime.ClientResponse, consu
 			return nil, err
 		}
 		return result, nil
+	case 410:
+		result := NewListNetworksGone()
+		if err := result.readResponse(response, consumer, o.formats); err != nil {
+			return nil, err
+		}
+		return nil, result
 	default:
 		result := NewListNetworksDefault(response.Code())
 		if err := result.readResponse(response, consumer, o.formats); err != nil {
@@ -98,6 +104,74 @@ func (o *ListNetworksOK) GetPayload() *models.NetworkList {
 func (o *ListNetworksOK) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
 	o.Payload = new(models.NetworkList)
+
+	// response payload
+	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
+		return err
+	}
+
+	return nil
+}
+
+// NewListNetworksGone creates a ListNetworksGone with default headers values
+func NewListNetworksGone() *ListNetworksGone {
+	return &ListNetworksGone{}
+}
+
+// ListNetworksGone describes a response with status code 410, with default header values.
+//
+// The page is no longer kept. List again.
+type ListNetworksGone struct {
+	Payload *models.Problem
+}
+
+// IsSuccess returns true when this list networks gone response has a 2xx status code
+func (o *ListNetworksGone) IsSuccess() bool {
+	return false
+}
+
+// IsRedirect returns true when this list networks gone response has a 3xx status code
+func (o *ListNetworksGone) IsRedirect() bool {
+	return false
+}
+
+// IsClientError returns true when this list networks gone response has a 4xx status code
+func (o *ListNetworksGone) IsClientError() bool {
+	return true
+}
+
+// IsServerError returns true when this list networks gone response has a 5xx status code
+func (o *ListNetworksGone) IsServerError() bool {
+	return false
+}
+
+// IsCode returns true when this list networks gone response a status code equal to that given
+func (o *ListNetworksGone) IsCode(code int) bool {
+	return code == 410
+}
+
+// Code gets the status code for the list networks gone response
+func (o *ListNetworksGone) Code() int {
+	return 410
+}
+
+func (o *ListNetworksGone) Error() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[GET /v1/networks][%d] listNetworksGone %s", 410, payload)
+}
+
+func (o *ListNetworksGone) String() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[GET /v1/networks][%d] listNetworksGone %s", 410, payload)
+}
+
+func (o *ListNetworksGone) GetPayload() *models.Problem {
+	return o.Payload
+}
+
+func (o *ListNetworksGone) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	o.Payload = new(models.Problem)
 
 	// response payload
 	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {

@@ -52,6 +52,30 @@ type Client struct {
 // ClientOption may be used to customize the behavior of Client methods.
 type ClientOption func(*runtime.ClientOperation)
 
+// This client is generated with a few options you might find useful for your swagger spec.
+//
+// Feel free to add you own set of options.
+
+// WithContentType allows the client to force the Content-Type header
+// to negotiate a specific Consumer from the server.
+//
+// You may use this option to set arbitrary extensions to your MIME media type.
+func WithContentType(mime string) ClientOption {
+	return func(r *runtime.ClientOperation) {
+		r.ConsumesMediaTypes = []string{mime}
+	}
+}
+
+// WithContentTypeApplicationJSON sets the Content-Type header to "application/json".
+func WithContentTypeApplicationJSON(r *runtime.ClientOperation) {
+	r.ConsumesMediaTypes = []string{"application/json"}
+}
+
+// WithContentTypeApplicationMergePatchJSON sets the Content-Type header to "application/merge-patch+json".
+func WithContentTypeApplicationMergePatchJSON(r *runtime.ClientOperation) {
+	r.ConsumesMediaTypes = []string{"application/merge-patch+json"}
+}
+
 // ClientService is the interface for Client methods.
 type ClientService interface {
 
@@ -78,6 +102,12 @@ type ClientService interface {
 
 	// ListNetworksContext list container networks.
 	ListNetworksContext(ctx context.Context, params *ListNetworksParams, opts ...ClientOption) (*ListNetworksOK, error)
+
+	// PatchNetwork change some fields of a container network.
+	PatchNetwork(params *PatchNetworkParams, opts ...ClientOption) (*PatchNetworkOK, error)
+
+	// PatchNetworkContext change some fields of a container network.
+	PatchNetworkContext(ctx context.Context, params *PatchNetworkParams, opts ...ClientOption) (*PatchNetworkOK, error)
 
 	// PutNetwork create or replace a container network.
 	PutNetwork(params *PutNetworkParams, opts ...ClientOption) (*PutNetworkOK, *PutNetworkCreated, error)
@@ -273,7 +303,8 @@ func (a *Client) GetNetworkContext(ctx context.Context, params *GetNetworkParams
 
 // ListNetworks lists container networks.
 //
-// All container networks by name, as they stand at one revision..
+// All container networks by name, as they stand at one revision.
+// .
 //
 // This method does not support injected context.
 // However, timeout and opentracing contexts are honored whenever enabled.
@@ -292,7 +323,8 @@ func (a *Client) ListNetworks(params *ListNetworksParams, opts ...ClientOption) 
 
 // ListNetworksContext lists container networks.
 //
-// All container networks by name, as they stand at one revision..
+// All container networks by name, as they stand at one revision.
+// .
 //
 // Do not use the deprecated [ListNetworksParams.Context] with this method: it would be ignored.
 func (a *Client) ListNetworksContext(ctx context.Context, params *ListNetworksParams, opts ...ClientOption) (*ListNetworksOK, error) {
@@ -336,9 +368,77 @@ func (a *Client) ListNetworksContext(ctx context.Context, params *ListNetworksPa
 	return nil, runtime.NewAPIError("unexpected success response: content available as default response in error", unexpectedSuccess, unexpectedSuccess.Code())
 }
 
+// PatchNetwork changes some fields of a container network.
+//
+// Every endpoint that follows it by `networkRef` changes with it, under the same revision.
+// .
+//
+// This method does not support injected context.
+// However, timeout and opentracing contexts are honored whenever enabled.
+//
+// If you need to pass a specific context, use [Client.PatchNetworkContext] instead.
+func (a *Client) PatchNetwork(params *PatchNetworkParams, opts ...ClientOption) (*PatchNetworkOK, error) {
+	var ctx context.Context
+	if params != nil && params.inner.ctx != nil {
+		ctx = params.inner.ctx
+	} else {
+		ctx = context.Background()
+	}
+
+	return a.PatchNetworkContext(ctx, params, opts...)
+}
+
+// PatchNetworkContext changes some fields of a container network.
+//
+// Every endpoint that follows it by `networkRef` changes with it, under the same revision.
+// .
+//
+// Do not use the deprecated [PatchNetworkParams.Context] with this method: it would be ignored.
+func (a *Client) PatchNetworkContext(ctx context.Context, params *PatchNetworkParams, opts ...ClientOption) (*PatchNetworkOK, error) {
+	// NOTE: parameters are not validated before sending
+	if params == nil {
+		params = NewPatchNetworkParams()
+	}
+
+	op := &runtime.ClientOperation{
+		ID:                 "patchNetwork",
+		Method:             "PATCH",
+		PathPattern:        "/v1/networks/{name}",
+		ProducesMediaTypes: []string{"application/json"},
+		ConsumesMediaTypes: []string{"application/merge-patch+json"},
+		Schemes:            []string{"http", "https"},
+		Params:             params,
+		Reader:             &PatchNetworkReader{formats: a.formats},
+		Client:             params.HTTPClient,
+	}
+
+	for _, opt := range opts {
+		opt(op)
+	}
+
+	result, err := a.transport.SubmitContext(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+
+	// only one success response has to be checked
+	success, ok := result.(*PatchNetworkOK)
+	if ok {
+		return success, nil
+	}
+
+	// unexpected success response.
+	//
+	// a default response is provided: fill this and return an error
+	unexpectedSuccess := result.(*PatchNetworkDefault)
+
+	return nil, runtime.NewAPIError("unexpected success response: content available as default response in error", unexpectedSuccess, unexpectedSuccess.Code())
+}
+
 // PutNetwork creates or replace a container network.
 //
-// Every endpoint that follows it by `networkRef` changes with it, under the same revision..
+// Every endpoint that follows it by `networkRef` changes with it, under the same revision.
+// .
 //
 // This method does not support injected context.
 // However, timeout and opentracing contexts are honored whenever enabled.
@@ -357,7 +457,8 @@ func (a *Client) PutNetwork(params *PutNetworkParams, opts ...ClientOption) (*Pu
 
 // PutNetworkContext creates or replace a container network.
 //
-// Every endpoint that follows it by `networkRef` changes with it, under the same revision..
+// Every endpoint that follows it by `networkRef` changes with it, under the same revision.
+// .
 //
 // Do not use the deprecated [PutNetworkParams.Context] with this method: it would be ignored.
 func (a *Client) PutNetworkContext(ctx context.Context, params *PutNetworkParams, opts ...ClientOption) (*PutNetworkOK, *PutNetworkCreated, error) {

@@ -63,6 +63,18 @@ PutNetworkParams contains all the parameters to send to the API endpoint
 */
 type PutNetworkParams struct {
 
+	// IfMatch.
+	//
+	// Entity tags, one of which must be the resource's, or `*` for any: otherwise nothing is done (412). What guests report makes no difference, unless
+	// the request is a PATCH that names read-write fields.
+	//
+	IfMatch *string
+
+	// IfNoneMatch.
+	//
+	// Do nothing when there is such a resource already (412).
+	IfNoneMatch *string
+
 	// Body.
 	Body *models.Network
 
@@ -128,6 +140,28 @@ func (o *PutNetworkParams) SetHTTPClient(client *http.Client) {
 	o.HTTPClient = client
 }
 
+// WithIfMatch adds the ifMatch to the put network params.
+func (o *PutNetworkParams) WithIfMatch(ifMatch *string) *PutNetworkParams {
+	o.SetIfMatch(ifMatch)
+	return o
+}
+
+// SetIfMatch adds the ifMatch to the put network params.
+func (o *PutNetworkParams) SetIfMatch(ifMatch *string) {
+	o.IfMatch = ifMatch
+}
+
+// WithIfNoneMatch adds the ifNoneMatch to the put network params.
+func (o *PutNetworkParams) WithIfNoneMatch(ifNoneMatch *string) *PutNetworkParams {
+	o.SetIfNoneMatch(ifNoneMatch)
+	return o
+}
+
+// SetIfNoneMatch adds the ifNoneMatch to the put network params.
+func (o *PutNetworkParams) SetIfNoneMatch(ifNoneMatch *string) {
+	o.IfNoneMatch = ifNoneMatch
+}
+
 // WithBody adds the body to the put network params.
 func (o *PutNetworkParams) WithBody(body *models.Network) *PutNetworkParams {
 	o.SetBody(body)
@@ -156,6 +190,22 @@ func (o *PutNetworkParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.Re
 		return err
 	}
 	var res []error
+
+	if o.IfMatch != nil {
+
+		// header param If-Match
+		if err := r.SetHeaderParam("If-Match", *o.IfMatch); err != nil {
+			return err
+		}
+	}
+
+	if o.IfNoneMatch != nil {
+
+		// header param If-None-Match
+		if err := r.SetHeaderParam("If-None-Match", *o.IfNoneMatch); err != nil {
+			return err
+		}
+	}
 	if o.Body != nil {
 		if err := r.SetBodyParam(o.Body); err != nil {
 			return err

@@ -33,6 +33,12 @@ func (o *PutNetworkReader) ReadResponse(response runtime.ClientResponse, consume
 			return nil, err
 		}
 		return result, nil
+	case 412:
+		result := NewPutNetworkPreconditionFailed()
+		if err := result.readResponse(response, consumer, o.formats); err != nil {
+			return nil, err
+		}
+		return nil, result
 	case 422:
 		result := NewPutNetworkUnprocessableEntity()
 		if err := result.readResponse(response, consumer, o.formats); err != nil {
@@ -60,6 +66,10 @@ func NewPutNetworkOK() *PutNetworkOK {
 //
 // It was replaced.
 type PutNetworkOK struct {
+
+	// The resource's entity tag.
+	ETag string
+
 	Payload *models.Network
 }
 
@@ -109,6 +119,13 @@ func (o *PutNetworkOK) GetPayload() *models.Network {
 
 func (o *PutNetworkOK) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
+	// hydrates response header ETag
+	hdrETag := response.GetHeader("ETag")
+
+	if hdrETag != "" {
+		o.ETag = hdrETag
+	}
+
 	o.Payload = new(models.Network)
 
 	// response payload
@@ -129,7 +146,10 @@ func NewPutNetworkCreated() *PutNetworkCreated {
 // It was created.
 type PutNetworkCreated struct {
 
-	// Path of the new container network.
+	// The resource's entity tag.
+	ETag string
+
+	// Path of the new resource.
 	Location string
 
 	Payload *models.Network
@@ -181,6 +201,13 @@ func (o *PutNetworkCreated) GetPayload() *models.Network {
 
 func (o *PutNetworkCreated) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
+	// hydrates response header ETag
+	hdrETag := response.GetHeader("ETag")
+
+	if hdrETag != "" {
+		o.ETag = hdrETag
+	}
+
 	// hydrates response header Location
 	hdrLocation := response.GetHeader("Location")
 
@@ -189,6 +216,74 @@ func (o *PutNetworkCreated) readResponse(response runtime.ClientResponse, consum
 	}
 
 	o.Payload = new(models.Network)
+
+	// response payload
+	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
+		return err
+	}
+
+	return nil
+}
+
+// NewPutNetworkPreconditionFailed creates a PutNetworkPreconditionFailed with default headers values
+func NewPutNetworkPreconditionFailed() *PutNetworkPreconditionFailed {
+	return &PutNetworkPreconditionFailed{}
+}
+
+// PutNetworkPreconditionFailed describes a response with status code 412, with default header values.
+//
+// The resource is not as the request says it must be. `ETag` is its present entity tag; without one there is no such resource.
+type PutNetworkPreconditionFailed struct {
+	Payload *models.Problem
+}
+
+// IsSuccess returns true when this put network precondition failed response has a 2xx status code
+func (o *PutNetworkPreconditionFailed) IsSuccess() bool {
+	return false
+}
+
+// IsRedirect returns true when this put network precondition failed response has a 3xx status code
+func (o *PutNetworkPreconditionFailed) IsRedirect() bool {
+	return false
+}
+
+// IsClientError returns true when this put network precondition failed response has a 4xx status code
+func (o *PutNetworkPreconditionFailed) IsClientError() bool {
+	return true
+}
+
+// IsServerError returns true when this put network precondition failed response has a 5xx status code
+func (o *PutNetworkPreconditionFailed) IsServerError() bool {
+	return false
+}
+
+// IsCode returns true when this put network precondition failed response a status code equal to that given
+func (o *PutNetworkPreconditionFailed) IsCode(code int) bool {
+	return code == 412
+}
+
+// Code gets the status code for the put network precondition failed response
+func (o *PutNetworkPreconditionFailed) Code() int {
+	return 412
+}
+
+func (o *PutNetworkPreconditionFailed) Error() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[PUT /v1/networks/{name}][%d] putNetworkPreconditionFailed %s", 412, payload)
+}
+
+func (o *PutNetworkPreconditionFailed) String() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[PUT /v1/networks/{name}][%d] putNetworkPreconditionFailed %s", 412, payload)
+}
+
+func (o *PutNetworkPreconditionFailed) GetPayload() *models.Problem {
+	return o.Payload
+}
+
+func (o *PutNetworkPreconditionFailed) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	o.Payload = new(models.Problem)
 
 	// response payload
 	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {

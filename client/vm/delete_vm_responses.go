@@ -33,6 +33,12 @@ func (o *DeleteVMReader) ReadResponse(response runtime.ClientResponse, consumer 
 			return nil, err
 		}
 		return nil, result
+	case 412:
+		result := NewDeleteVMPreconditionFailed()
+		if err := result.readResponse(response, consumer, o.formats); err != nil {
+			return nil, err
+		}
+		return nil, result
 	default:
 		result := NewDeleteVMDefault(response.Code())
 		if err := result.readResponse(response, consumer, o.formats); err != nil {
@@ -156,6 +162,74 @@ func (o *DeleteVMNotFound) GetPayload() *models.Problem {
 }
 
 func (o *DeleteVMNotFound) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	o.Payload = new(models.Problem)
+
+	// response payload
+	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
+		return err
+	}
+
+	return nil
+}
+
+// NewDeleteVMPreconditionFailed creates a DeleteVMPreconditionFailed with default headers values
+func NewDeleteVMPreconditionFailed() *DeleteVMPreconditionFailed {
+	return &DeleteVMPreconditionFailed{}
+}
+
+// DeleteVMPreconditionFailed describes a response with status code 412, with default header values.
+//
+// The resource is not as the request says it must be. `ETag` is its present entity tag; without one there is no such resource.
+type DeleteVMPreconditionFailed struct {
+	Payload *models.Problem
+}
+
+// IsSuccess returns true when this delete Vm precondition failed response has a 2xx status code
+func (o *DeleteVMPreconditionFailed) IsSuccess() bool {
+	return false
+}
+
+// IsRedirect returns true when this delete Vm precondition failed response has a 3xx status code
+func (o *DeleteVMPreconditionFailed) IsRedirect() bool {
+	return false
+}
+
+// IsClientError returns true when this delete Vm precondition failed response has a 4xx status code
+func (o *DeleteVMPreconditionFailed) IsClientError() bool {
+	return true
+}
+
+// IsServerError returns true when this delete Vm precondition failed response has a 5xx status code
+func (o *DeleteVMPreconditionFailed) IsServerError() bool {
+	return false
+}
+
+// IsCode returns true when this delete Vm precondition failed response a status code equal to that given
+func (o *DeleteVMPreconditionFailed) IsCode(code int) bool {
+	return code == 412
+}
+
+// Code gets the status code for the delete Vm precondition failed response
+func (o *DeleteVMPreconditionFailed) Code() int {
+	return 412
+}
+
+func (o *DeleteVMPreconditionFailed) Error() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[DELETE /v1/executors/{id}/vm][%d] deleteVmPreconditionFailed %s", 412, payload)
+}
+
+func (o *DeleteVMPreconditionFailed) String() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[DELETE /v1/executors/{id}/vm][%d] deleteVmPreconditionFailed %s", 412, payload)
+}
+
+func (o *DeleteVMPreconditionFailed) GetPayload() *models.Problem {
+	return o.Payload
+}
+
+func (o *DeleteVMPreconditionFailed) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
 	o.Payload = new(models.Problem)
 

@@ -62,6 +62,11 @@ GetVMParams contains all the parameters to send to the API endpoint
 */
 type GetVMParams struct {
 
+	// IfNoneMatch.
+	//
+	// Entity tags, or `*` for any. When one is the resource's the answer is 304, without a body.
+	IfNoneMatch *string
+
 	// ID.
 	//
 	// Id of the executor.
@@ -124,6 +129,17 @@ func (o *GetVMParams) SetHTTPClient(client *http.Client) {
 	o.HTTPClient = client
 }
 
+// WithIfNoneMatch adds the ifNoneMatch to the get VM params.
+func (o *GetVMParams) WithIfNoneMatch(ifNoneMatch *string) *GetVMParams {
+	o.SetIfNoneMatch(ifNoneMatch)
+	return o
+}
+
+// SetIfNoneMatch adds the ifNoneMatch to the get VM params.
+func (o *GetVMParams) SetIfNoneMatch(ifNoneMatch *string) {
+	o.IfNoneMatch = ifNoneMatch
+}
+
 // WithID adds the id to the get VM params.
 func (o *GetVMParams) WithID(id string) *GetVMParams {
 	o.SetID(id)
@@ -141,6 +157,14 @@ func (o *GetVMParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.Registr
 		return err
 	}
 	var res []error
+
+	if o.IfNoneMatch != nil {
+
+		// header param If-None-Match
+		if err := r.SetHeaderParam("If-None-Match", *o.IfNoneMatch); err != nil {
+			return err
+		}
+	}
 
 	// path param id
 	if err := r.SetPathParam("id", o.ID); err != nil {

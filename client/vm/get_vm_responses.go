@@ -27,6 +27,12 @@ func (o *GetVMReader) ReadResponse(response runtime.ClientResponse, consumer run
 			return nil, err
 		}
 		return result, nil
+	case 304:
+		result := NewGetVMNotModified()
+		if err := result.readResponse(response, consumer, o.formats); err != nil {
+			return nil, err
+		}
+		return nil, result
 	case 404:
 		result := NewGetVMNotFound()
 		if err := result.readResponse(response, consumer, o.formats); err != nil {
@@ -54,6 +60,10 @@ func NewGetVMOK() *GetVMOK {
 //
 // The binding.
 type GetVMOK struct {
+
+	// The resource's entity tag.
+	ETag string
+
 	Payload *models.VMBinding
 }
 
@@ -103,11 +113,82 @@ func (o *GetVMOK) GetPayload() *models.VMBinding {
 
 func (o *GetVMOK) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
+	// hydrates response header ETag
+	hdrETag := response.GetHeader("ETag")
+
+	if hdrETag != "" {
+		o.ETag = hdrETag
+	}
+
 	o.Payload = new(models.VMBinding)
 
 	// response payload
 	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
 		return err
+	}
+
+	return nil
+}
+
+// NewGetVMNotModified creates a GetVMNotModified with default headers values
+func NewGetVMNotModified() *GetVMNotModified {
+	return &GetVMNotModified{}
+}
+
+// GetVMNotModified describes a response with status code 304, with default header values.
+//
+// The resource is as the caller knows it.
+type GetVMNotModified struct {
+
+	// The resource's entity tag.
+	ETag string
+}
+
+// IsSuccess returns true when this get Vm not modified response has a 2xx status code
+func (o *GetVMNotModified) IsSuccess() bool {
+	return false
+}
+
+// IsRedirect returns true when this get Vm not modified response has a 3xx status code
+func (o *GetVMNotModified) IsRedirect() bool {
+	return true
+}
+
+// IsClientError returns true when this get Vm not modified response has a 4xx status code
+func (o *GetVMNotModified) IsClientError() bool {
+	return false
+}
+
+// IsServerError returns true when this get Vm not modified response has a 5xx status code
+func (o *GetVMNotModified) IsServerError() bool {
+	return false
+}
+
+// IsCode returns true when this get Vm not modified response a status code equal to that given
+func (o *GetVMNotModified) IsCode(code int) bool {
+	return code == 304
+}
+
+// Code gets the status code for the get Vm not modified response
+func (o *GetVMNotModified) Code() int {
+	return 304
+}
+
+func (o *GetVMNotModified) Error() string {
+	return fmt.Sprintf("[GET /v1/executors/{id}/vm][%d] getVmNotModified", 304)
+}
+
+func (o *GetVMNotModified) String() string {
+	return fmt.Sprintf("[GET /v1/executors/{id}/vm][%d] getVmNotModified", 304)
+}
+
+func (o *GetVMNotModified) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	// hydrates response header ETag
+	hdrETag := response.GetHeader("ETag")
+
+	if hdrETag != "" {
+		o.ETag = hdrETag
 	}
 
 	return nil

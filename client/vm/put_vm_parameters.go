@@ -64,6 +64,18 @@ PutVMParams contains all the parameters to send to the API endpoint
 */
 type PutVMParams struct {
 
+	// IfMatch.
+	//
+	// Entity tags, one of which must be the resource's, or `*` for any: otherwise nothing is done (412). What guests report makes no difference, unless
+	// the request is a PATCH that names read-write fields.
+	//
+	IfMatch *string
+
+	// IfNoneMatch.
+	//
+	// Do nothing when there is such a resource already (412).
+	IfNoneMatch *string
+
 	// Body.
 	Body *models.VMBinding
 
@@ -145,6 +157,28 @@ func (o *PutVMParams) SetHTTPClient(client *http.Client) {
 	o.HTTPClient = client
 }
 
+// WithIfMatch adds the ifMatch to the put VM params.
+func (o *PutVMParams) WithIfMatch(ifMatch *string) *PutVMParams {
+	o.SetIfMatch(ifMatch)
+	return o
+}
+
+// SetIfMatch adds the ifMatch to the put VM params.
+func (o *PutVMParams) SetIfMatch(ifMatch *string) {
+	o.IfMatch = ifMatch
+}
+
+// WithIfNoneMatch adds the ifNoneMatch to the put VM params.
+func (o *PutVMParams) WithIfNoneMatch(ifNoneMatch *string) *PutVMParams {
+	o.SetIfNoneMatch(ifNoneMatch)
+	return o
+}
+
+// SetIfNoneMatch adds the ifNoneMatch to the put VM params.
+func (o *PutVMParams) SetIfNoneMatch(ifNoneMatch *string) {
+	o.IfNoneMatch = ifNoneMatch
+}
+
 // WithBody adds the body to the put VM params.
 func (o *PutVMParams) WithBody(body *models.VMBinding) *PutVMParams {
 	o.SetBody(body)
@@ -184,6 +218,22 @@ func (o *PutVMParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.Registr
 		return err
 	}
 	var res []error
+
+	if o.IfMatch != nil {
+
+		// header param If-Match
+		if err := r.SetHeaderParam("If-Match", *o.IfMatch); err != nil {
+			return err
+		}
+	}
+
+	if o.IfNoneMatch != nil {
+
+		// header param If-None-Match
+		if err := r.SetHeaderParam("If-None-Match", *o.IfNoneMatch); err != nil {
+			return err
+		}
+	}
 	if o.Body != nil {
 		if err := r.SetBodyParam(o.Body); err != nil {
 			return err

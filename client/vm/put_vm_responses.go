@@ -45,6 +45,12 @@ func (o *PutVMReader) ReadResponse(response runtime.ClientResponse, consumer run
 			return nil, err
 		}
 		return nil, result
+	case 412:
+		result := NewPutVMPreconditionFailed()
+		if err := result.readResponse(response, consumer, o.formats); err != nil {
+			return nil, err
+		}
+		return nil, result
 	case 422:
 		result := NewPutVMUnprocessableEntity()
 		if err := result.readResponse(response, consumer, o.formats); err != nil {
@@ -72,6 +78,10 @@ func NewPutVMOK() *PutVMOK {
 //
 // The binding was replaced.
 type PutVMOK struct {
+
+	// The resource's entity tag.
+	ETag string
+
 	Payload *models.VMBinding
 }
 
@@ -121,6 +131,13 @@ func (o *PutVMOK) GetPayload() *models.VMBinding {
 
 func (o *PutVMOK) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
+	// hydrates response header ETag
+	hdrETag := response.GetHeader("ETag")
+
+	if hdrETag != "" {
+		o.ETag = hdrETag
+	}
+
 	o.Payload = new(models.VMBinding)
 
 	// response payload
@@ -140,6 +157,13 @@ func NewPutVMCreated() *PutVMCreated {
 //
 // The executor was bound.
 type PutVMCreated struct {
+
+	// The resource's entity tag.
+	ETag string
+
+	// Path of the new resource.
+	Location string
+
 	Payload *models.VMBinding
 }
 
@@ -188,6 +212,20 @@ func (o *PutVMCreated) GetPayload() *models.VMBinding {
 }
 
 func (o *PutVMCreated) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	// hydrates response header ETag
+	hdrETag := response.GetHeader("ETag")
+
+	if hdrETag != "" {
+		o.ETag = hdrETag
+	}
+
+	// hydrates response header Location
+	hdrLocation := response.GetHeader("Location")
+
+	if hdrLocation != "" {
+		o.Location = hdrLocation
+	}
 
 	o.Payload = new(models.VMBinding)
 
@@ -324,6 +362,74 @@ func (o *PutVMConflict) GetPayload() *models.Problem {
 }
 
 func (o *PutVMConflict) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	o.Payload = new(models.Problem)
+
+	// response payload
+	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
+		return err
+	}
+
+	return nil
+}
+
+// NewPutVMPreconditionFailed creates a PutVMPreconditionFailed with default headers values
+func NewPutVMPreconditionFailed() *PutVMPreconditionFailed {
+	return &PutVMPreconditionFailed{}
+}
+
+// PutVMPreconditionFailed describes a response with status code 412, with default header values.
+//
+// The resource is not as the request says it must be. `ETag` is its present entity tag; without one there is no such resource.
+type PutVMPreconditionFailed struct {
+	Payload *models.Problem
+}
+
+// IsSuccess returns true when this put Vm precondition failed response has a 2xx status code
+func (o *PutVMPreconditionFailed) IsSuccess() bool {
+	return false
+}
+
+// IsRedirect returns true when this put Vm precondition failed response has a 3xx status code
+func (o *PutVMPreconditionFailed) IsRedirect() bool {
+	return false
+}
+
+// IsClientError returns true when this put Vm precondition failed response has a 4xx status code
+func (o *PutVMPreconditionFailed) IsClientError() bool {
+	return true
+}
+
+// IsServerError returns true when this put Vm precondition failed response has a 5xx status code
+func (o *PutVMPreconditionFailed) IsServerError() bool {
+	return false
+}
+
+// IsCode returns true when this put Vm precondition failed response a status code equal to that given
+func (o *PutVMPreconditionFailed) IsCode(code int) bool {
+	return code == 412
+}
+
+// Code gets the status code for the put Vm precondition failed response
+func (o *PutVMPreconditionFailed) Code() int {
+	return 412
+}
+
+func (o *PutVMPreconditionFailed) Error() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[PUT /v1/executors/{id}/vm][%d] putVmPreconditionFailed %s", 412, payload)
+}
+
+func (o *PutVMPreconditionFailed) String() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[PUT /v1/executors/{id}/vm][%d] putVmPreconditionFailed %s", 412, payload)
+}
+
+func (o *PutVMPreconditionFailed) GetPayload() *models.Problem {
+	return o.Payload
+}
+
+func (o *PutVMPreconditionFailed) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
 	o.Payload = new(models.Problem)
 

@@ -78,7 +78,8 @@ type ClientService interface {
 
 // DeleteVM unbinds the executor.
 //
-// The executor's keys are removed from the VM, as soon as that can be reached; until then this is kept in mind durably..
+// The executor's keys are removed from the VM, as soon as that can be reached; until then this is kept in mind durably.
+// .
 //
 // This method does not support injected context.
 // However, timeout and opentracing contexts are honored whenever enabled.
@@ -97,7 +98,8 @@ func (a *Client) DeleteVM(params *DeleteVMParams, opts ...ClientOption) (*Delete
 
 // DeleteVMContext unbinds the executor.
 //
-// The executor's keys are removed from the VM, as soon as that can be reached; until then this is kept in mind durably..
+// The executor's keys are removed from the VM, as soon as that can be reached; until then this is kept in mind durably.
+// .
 //
 // Do not use the deprecated [DeleteVMParams.Context] with this method: it would be ignored.
 func (a *Client) DeleteVMContext(ctx context.Context, params *DeleteVMParams, opts ...ClientOption) (*DeleteVMNoContent, error) {

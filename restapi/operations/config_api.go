@@ -15,9 +15,14 @@ import (
 	"github.com/go-openapi/spec"
 	"github.com/go-openapi/strfmt"
 	"github.com/go-openapi/swag/cmdutils"
+	"github.com/vmexecutor/config-server/restapi/operations/endpoints"
+	"github.com/vmexecutor/config-server/restapi/operations/execs"
 	"github.com/vmexecutor/config-server/restapi/operations/executors"
+	"github.com/vmexecutor/config-server/restapi/operations/mounts"
 	"github.com/vmexecutor/config-server/restapi/operations/networks"
 	"github.com/vmexecutor/config-server/restapi/operations/push"
+	"github.com/vmexecutor/config-server/restapi/operations/schema"
+	"github.com/vmexecutor/config-server/restapi/operations/sessions"
 	"github.com/vmexecutor/config-server/restapi/operations/system"
 	"github.com/vmexecutor/config-server/restapi/operations/vm"
 )
@@ -56,10 +61,28 @@ func NewConfigAPI(spec *loads.Document) *ConfigAPI {
 			return networks.CreateNetworkNotImplemented(), nil
 		}),
 
+		EndpointsDeleteEndpointHandler: endpoints.DeleteEndpointHandlerFunc(func(params endpoints.DeleteEndpointParams) (endpoints.DeleteEndpointResponder, error) {
+			_ = params
+
+			return endpoints.DeleteEndpointNotImplemented(), nil
+		}),
+
+		ExecsDeleteExecHandler: execs.DeleteExecHandlerFunc(func(params execs.DeleteExecParams) (execs.DeleteExecResponder, error) {
+			_ = params
+
+			return execs.DeleteExecNotImplemented(), nil
+		}),
+
 		ExecutorsDeleteExecutorHandler: executors.DeleteExecutorHandlerFunc(func(params executors.DeleteExecutorParams) (executors.DeleteExecutorResponder, error) {
 			_ = params
 
 			return executors.DeleteExecutorNotImplemented(), nil
+		}),
+
+		MountsDeleteMountHandler: mounts.DeleteMountHandlerFunc(func(params mounts.DeleteMountParams) (mounts.DeleteMountResponder, error) {
+			_ = params
+
+			return mounts.DeleteMountNotImplemented(), nil
 		}),
 
 		NetworksDeleteNetworkHandler: networks.DeleteNetworkHandlerFunc(func(params networks.DeleteNetworkParams) (networks.DeleteNetworkResponder, error) {
@@ -68,10 +91,28 @@ func NewConfigAPI(spec *loads.Document) *ConfigAPI {
 			return networks.DeleteNetworkNotImplemented(), nil
 		}),
 
+		SessionsDeleteSessionHandler: sessions.DeleteSessionHandlerFunc(func(params sessions.DeleteSessionParams) (sessions.DeleteSessionResponder, error) {
+			_ = params
+
+			return sessions.DeleteSessionNotImplemented(), nil
+		}),
+
 		VMDeleteVMHandler: vm.DeleteVMHandlerFunc(func(params vm.DeleteVMParams) (vm.DeleteVMResponder, error) {
 			_ = params
 
 			return vm.DeleteVMNotImplemented(), nil
+		}),
+
+		EndpointsGetEndpointHandler: endpoints.GetEndpointHandlerFunc(func(params endpoints.GetEndpointParams) (endpoints.GetEndpointResponder, error) {
+			_ = params
+
+			return endpoints.GetEndpointNotImplemented(), nil
+		}),
+
+		ExecsGetExecHandler: execs.GetExecHandlerFunc(func(params execs.GetExecParams) (execs.GetExecResponder, error) {
+			_ = params
+
+			return execs.GetExecNotImplemented(), nil
 		}),
 
 		ExecutorsGetExecutorHandler: executors.GetExecutorHandlerFunc(func(params executors.GetExecutorParams) (executors.GetExecutorResponder, error) {
@@ -92,6 +133,12 @@ func NewConfigAPI(spec *loads.Document) *ConfigAPI {
 			return push.GetKeysNotImplemented(), nil
 		}),
 
+		MountsGetMountHandler: mounts.GetMountHandlerFunc(func(params mounts.GetMountParams) (mounts.GetMountResponder, error) {
+			_ = params
+
+			return mounts.GetMountNotImplemented(), nil
+		}),
+
 		NetworksGetNetworkHandler: networks.GetNetworkHandlerFunc(func(params networks.GetNetworkParams) (networks.GetNetworkResponder, error) {
 			_ = params
 
@@ -102,6 +149,18 @@ func NewConfigAPI(spec *loads.Document) *ConfigAPI {
 			_ = params
 
 			return system.GetReadinessNotImplemented(), nil
+		}),
+
+		SchemaGetSchemaKeysHandler: schema.GetSchemaKeysHandlerFunc(func(params schema.GetSchemaKeysParams) (schema.GetSchemaKeysResponder, error) {
+			_ = params
+
+			return schema.GetSchemaKeysNotImplemented(), nil
+		}),
+
+		SessionsGetSessionHandler: sessions.GetSessionHandlerFunc(func(params sessions.GetSessionParams) (sessions.GetSessionResponder, error) {
+			_ = params
+
+			return sessions.GetSessionNotImplemented(), nil
 		}),
 
 		PushGetStatusHandler: push.GetStatusHandlerFunc(func(params push.GetStatusParams) (push.GetStatusResponder, error) {
@@ -122,10 +181,28 @@ func NewConfigAPI(spec *loads.Document) *ConfigAPI {
 			return system.GetVersionNotImplemented(), nil
 		}),
 
+		EndpointsListEndpointsHandler: endpoints.ListEndpointsHandlerFunc(func(params endpoints.ListEndpointsParams) (endpoints.ListEndpointsResponder, error) {
+			_ = params
+
+			return endpoints.ListEndpointsNotImplemented(), nil
+		}),
+
+		ExecsListExecsHandler: execs.ListExecsHandlerFunc(func(params execs.ListExecsParams) (execs.ListExecsResponder, error) {
+			_ = params
+
+			return execs.ListExecsNotImplemented(), nil
+		}),
+
 		ExecutorsListExecutorsHandler: executors.ListExecutorsHandlerFunc(func(params executors.ListExecutorsParams) (executors.ListExecutorsResponder, error) {
 			_ = params
 
 			return executors.ListExecutorsNotImplemented(), nil
+		}),
+
+		MountsListMountsHandler: mounts.ListMountsHandlerFunc(func(params mounts.ListMountsParams) (mounts.ListMountsResponder, error) {
+			_ = params
+
+			return mounts.ListMountsNotImplemented(), nil
 		}),
 
 		NetworksListNetworksHandler: networks.ListNetworksHandlerFunc(func(params networks.ListNetworksParams) (networks.ListNetworksResponder, error) {
@@ -134,10 +211,64 @@ func NewConfigAPI(spec *loads.Document) *ConfigAPI {
 			return networks.ListNetworksNotImplemented(), nil
 		}),
 
+		SessionsListSessionsHandler: sessions.ListSessionsHandlerFunc(func(params sessions.ListSessionsParams) (sessions.ListSessionsResponder, error) {
+			_ = params
+
+			return sessions.ListSessionsNotImplemented(), nil
+		}),
+
+		EndpointsPatchEndpointHandler: endpoints.PatchEndpointHandlerFunc(func(params endpoints.PatchEndpointParams) (endpoints.PatchEndpointResponder, error) {
+			_ = params
+
+			return endpoints.PatchEndpointNotImplemented(), nil
+		}),
+
+		ExecsPatchExecHandler: execs.PatchExecHandlerFunc(func(params execs.PatchExecParams) (execs.PatchExecResponder, error) {
+			_ = params
+
+			return execs.PatchExecNotImplemented(), nil
+		}),
+
+		ExecutorsPatchExecutorHandler: executors.PatchExecutorHandlerFunc(func(params executors.PatchExecutorParams) (executors.PatchExecutorResponder, error) {
+			_ = params
+
+			return executors.PatchExecutorNotImplemented(), nil
+		}),
+
+		MountsPatchMountHandler: mounts.PatchMountHandlerFunc(func(params mounts.PatchMountParams) (mounts.PatchMountResponder, error) {
+			_ = params
+
+			return mounts.PatchMountNotImplemented(), nil
+		}),
+
+		NetworksPatchNetworkHandler: networks.PatchNetworkHandlerFunc(func(params networks.PatchNetworkParams) (networks.PatchNetworkResponder, error) {
+			_ = params
+
+			return networks.PatchNetworkNotImplemented(), nil
+		}),
+
+		SessionsPatchSessionHandler: sessions.PatchSessionHandlerFunc(func(params sessions.PatchSessionParams) (sessions.PatchSessionResponder, error) {
+			_ = params
+
+			return sessions.PatchSessionNotImplemented(), nil
+		}),
+
 		PushPushHandler: push.PushHandlerFunc(func(params push.PushParams) (push.PushResponder, error) {
 			_ = params
 
 			return push.PushNotImplemented(), nil
+		}),
+
+		EndpointsPutEndpointHandler: endpoints.PutEndpointHandlerFunc(func(params endpoints.PutEndpointParams) (endpoints.PutEndpointResponder, error) {
+			_ = params
+
+			return endpoints.PutEndpointNotImplemented(), nil
+		}),
+
+		ExecsPutExecHandler: execs.PutExecHandlerFunc(func(params execs.PutExecParams) (execs.PutExecResponder, error) {
+			_ = params
+
+			return execs.PutExecNotImplemented(), nil
 		}),
 
 		ExecutorsPutExecutorHandler: executors.PutExecutorHandlerFunc(func(params executors.PutExecutorParams) (executors.PutExecutorResponder, error) {
@@ -146,10 +277,22 @@ func NewConfigAPI(spec *loads.Document) *ConfigAPI {
 			return executors.PutExecutorNotImplemented(), nil
 		}),
 
+		MountsPutMountHandler: mounts.PutMountHandlerFunc(func(params mounts.PutMountParams) (mounts.PutMountResponder, error) {
+			_ = params
+
+			return mounts.PutMountNotImplemented(), nil
+		}),
+
 		NetworksPutNetworkHandler: networks.PutNetworkHandlerFunc(func(params networks.PutNetworkParams) (networks.PutNetworkResponder, error) {
 			_ = params
 
 			return networks.PutNetworkNotImplemented(), nil
+		}),
+
+		SessionsPutSessionHandler: sessions.PutSessionHandlerFunc(func(params sessions.PutSessionParams) (sessions.PutSessionResponder, error) {
+			_ = params
+
+			return sessions.PutSessionNotImplemented(), nil
 		}),
 
 		VMPutVMHandler: vm.PutVMHandlerFunc(func(params vm.PutVMParams) (vm.PutVMResponder, error) {
@@ -204,6 +347,7 @@ type ConfigAPI struct {
 
 	// JSONConsumer registers a consumer for the following mime types:
 	//   - application/json
+	//   - application/merge-patch+json
 	JSONConsumer runtime.Consumer
 
 	// JSONProducer registers a producer for the following mime types:
@@ -214,38 +358,84 @@ type ConfigAPI struct {
 	ExecutorsCreateExecutorHandler executors.CreateExecutorHandler
 	// NetworksCreateNetworkHandler sets the operation handler for the create network operation
 	NetworksCreateNetworkHandler networks.CreateNetworkHandler
+	// EndpointsDeleteEndpointHandler sets the operation handler for the delete endpoint operation
+	EndpointsDeleteEndpointHandler endpoints.DeleteEndpointHandler
+	// ExecsDeleteExecHandler sets the operation handler for the delete exec operation
+	ExecsDeleteExecHandler execs.DeleteExecHandler
 	// ExecutorsDeleteExecutorHandler sets the operation handler for the delete executor operation
 	ExecutorsDeleteExecutorHandler executors.DeleteExecutorHandler
+	// MountsDeleteMountHandler sets the operation handler for the delete mount operation
+	MountsDeleteMountHandler mounts.DeleteMountHandler
 	// NetworksDeleteNetworkHandler sets the operation handler for the delete network operation
 	NetworksDeleteNetworkHandler networks.DeleteNetworkHandler
+	// SessionsDeleteSessionHandler sets the operation handler for the delete session operation
+	SessionsDeleteSessionHandler sessions.DeleteSessionHandler
 	// VMDeleteVMHandler sets the operation handler for the delete VM operation
 	VMDeleteVMHandler vm.DeleteVMHandler
+	// EndpointsGetEndpointHandler sets the operation handler for the get endpoint operation
+	EndpointsGetEndpointHandler endpoints.GetEndpointHandler
+	// ExecsGetExecHandler sets the operation handler for the get exec operation
+	ExecsGetExecHandler execs.GetExecHandler
 	// ExecutorsGetExecutorHandler sets the operation handler for the get executor operation
 	ExecutorsGetExecutorHandler executors.GetExecutorHandler
 	// SystemGetHealthHandler sets the operation handler for the get health operation
 	SystemGetHealthHandler system.GetHealthHandler
 	// PushGetKeysHandler sets the operation handler for the get keys operation
 	PushGetKeysHandler push.GetKeysHandler
+	// MountsGetMountHandler sets the operation handler for the get mount operation
+	MountsGetMountHandler mounts.GetMountHandler
 	// NetworksGetNetworkHandler sets the operation handler for the get network operation
 	NetworksGetNetworkHandler networks.GetNetworkHandler
 	// SystemGetReadinessHandler sets the operation handler for the get readiness operation
 	SystemGetReadinessHandler system.GetReadinessHandler
+	// SchemaGetSchemaKeysHandler sets the operation handler for the get schema keys operation
+	SchemaGetSchemaKeysHandler schema.GetSchemaKeysHandler
+	// SessionsGetSessionHandler sets the operation handler for the get session operation
+	SessionsGetSessionHandler sessions.GetSessionHandler
 	// PushGetStatusHandler sets the operation handler for the get status operation
 	PushGetStatusHandler push.GetStatusHandler
 	// VMGetVMHandler sets the operation handler for the get VM operation
 	VMGetVMHandler vm.GetVMHandler
 	// SystemGetVersionHandler sets the operation handler for the get version operation
 	SystemGetVersionHandler system.GetVersionHandler
+	// EndpointsListEndpointsHandler sets the operation handler for the list endpoints operation
+	EndpointsListEndpointsHandler endpoints.ListEndpointsHandler
+	// ExecsListExecsHandler sets the operation handler for the list execs operation
+	ExecsListExecsHandler execs.ListExecsHandler
 	// ExecutorsListExecutorsHandler sets the operation handler for the list executors operation
 	ExecutorsListExecutorsHandler executors.ListExecutorsHandler
+	// MountsListMountsHandler sets the operation handler for the list mounts operation
+	MountsListMountsHandler mounts.ListMountsHandler
 	// NetworksListNetworksHandler sets the operation handler for the list networks operation
 	NetworksListNetworksHandler networks.ListNetworksHandler
+	// SessionsListSessionsHandler sets the operation handler for the list sessions operation
+	SessionsListSessionsHandler sessions.ListSessionsHandler
+	// EndpointsPatchEndpointHandler sets the operation handler for the patch endpoint operation
+	EndpointsPatchEndpointHandler endpoints.PatchEndpointHandler
+	// ExecsPatchExecHandler sets the operation handler for the patch exec operation
+	ExecsPatchExecHandler execs.PatchExecHandler
+	// ExecutorsPatchExecutorHandler sets the operation handler for the patch executor operation
+	ExecutorsPatchExecutorHandler executors.PatchExecutorHandler
+	// MountsPatchMountHandler sets the operation handler for the patch mount operation
+	MountsPatchMountHandler mounts.PatchMountHandler
+	// NetworksPatchNetworkHandler sets the operation handler for the patch network operation
+	NetworksPatchNetworkHandler networks.PatchNetworkHandler
+	// SessionsPatchSessionHandler sets the operation handler for the patch session operation
+	SessionsPatchSessionHandler sessions.PatchSessionHandler
 	// PushPushHandler sets the operation handler for the push operation
 	PushPushHandler push.PushHandler
+	// EndpointsPutEndpointHandler sets the operation handler for the put endpoint operation
+	EndpointsPutEndpointHandler endpoints.PutEndpointHandler
+	// ExecsPutExecHandler sets the operation handler for the put exec operation
+	ExecsPutExecHandler execs.PutExecHandler
 	// ExecutorsPutExecutorHandler sets the operation handler for the put executor operation
 	ExecutorsPutExecutorHandler executors.PutExecutorHandler
+	// MountsPutMountHandler sets the operation handler for the put mount operation
+	MountsPutMountHandler mounts.PutMountHandler
 	// NetworksPutNetworkHandler sets the operation handler for the put network operation
 	NetworksPutNetworkHandler networks.PutNetworkHandler
+	// SessionsPutSessionHandler sets the operation handler for the put session operation
+	SessionsPutSessionHandler sessions.PutSessionHandler
 	// VMPutVMHandler sets the operation handler for the put VM operation
 	VMPutVMHandler vm.PutVMHandler
 
@@ -331,14 +521,32 @@ func (o *ConfigAPI) Validate() error {
 	if o.NetworksCreateNetworkHandler == nil {
 		unregistered = append(unregistered, "networks.CreateNetworkHandler")
 	}
+	if o.EndpointsDeleteEndpointHandler == nil {
+		unregistered = append(unregistered, "endpoints.DeleteEndpointHandler")
+	}
+	if o.ExecsDeleteExecHandler == nil {
+		unregistered = append(unregistered, "execs.DeleteExecHandler")
+	}
 	if o.ExecutorsDeleteExecutorHandler == nil {
 		unregistered = append(unregistered, "executors.DeleteExecutorHandler")
+	}
+	if o.MountsDeleteMountHandler == nil {
+		unregistered = append(unregistered, "mounts.DeleteMountHandler")
 	}
 	if o.NetworksDeleteNetworkHandler == nil {
 		unregistered = append(unregistered, "networks.DeleteNetworkHandler")
 	}
+	if o.SessionsDeleteSessionHandler == nil {
+		unregistered = append(unregistered, "sessions.DeleteSessionHandler")
+	}
 	if o.VMDeleteVMHandler == nil {
 		unregistered = append(unregistered, "vm.DeleteVMHandler")
+	}
+	if o.EndpointsGetEndpointHandler == nil {
+		unregistered = append(unregistered, "endpoints.GetEndpointHandler")
+	}
+	if o.ExecsGetExecHandler == nil {
+		unregistered = append(unregistered, "execs.GetExecHandler")
 	}
 	if o.ExecutorsGetExecutorHandler == nil {
 		unregistered = append(unregistered, "executors.GetExecutorHandler")
@@ -349,11 +557,20 @@ func (o *ConfigAPI) Validate() error {
 	if o.PushGetKeysHandler == nil {
 		unregistered = append(unregistered, "push.GetKeysHandler")
 	}
+	if o.MountsGetMountHandler == nil {
+		unregistered = append(unregistered, "mounts.GetMountHandler")
+	}
 	if o.NetworksGetNetworkHandler == nil {
 		unregistered = append(unregistered, "networks.GetNetworkHandler")
 	}
 	if o.SystemGetReadinessHandler == nil {
 		unregistered = append(unregistered, "system.GetReadinessHandler")
+	}
+	if o.SchemaGetSchemaKeysHandler == nil {
+		unregistered = append(unregistered, "schema.GetSchemaKeysHandler")
+	}
+	if o.SessionsGetSessionHandler == nil {
+		unregistered = append(unregistered, "sessions.GetSessionHandler")
 	}
 	if o.PushGetStatusHandler == nil {
 		unregistered = append(unregistered, "push.GetStatusHandler")
@@ -364,20 +581,62 @@ func (o *ConfigAPI) Validate() error {
 	if o.SystemGetVersionHandler == nil {
 		unregistered = append(unregistered, "system.GetVersionHandler")
 	}
+	if o.EndpointsListEndpointsHandler == nil {
+		unregistered = append(unregistered, "endpoints.ListEndpointsHandler")
+	}
+	if o.ExecsListExecsHandler == nil {
+		unregistered = append(unregistered, "execs.ListExecsHandler")
+	}
 	if o.ExecutorsListExecutorsHandler == nil {
 		unregistered = append(unregistered, "executors.ListExecutorsHandler")
+	}
+	if o.MountsListMountsHandler == nil {
+		unregistered = append(unregistered, "mounts.ListMountsHandler")
 	}
 	if o.NetworksListNetworksHandler == nil {
 		unregistered = append(unregistered, "networks.ListNetworksHandler")
 	}
+	if o.SessionsListSessionsHandler == nil {
+		unregistered = append(unregistered, "sessions.ListSessionsHandler")
+	}
+	if o.EndpointsPatchEndpointHandler == nil {
+		unregistered = append(unregistered, "endpoints.PatchEndpointHandler")
+	}
+	if o.ExecsPatchExecHandler == nil {
+		unregistered = append(unregistered, "execs.PatchExecHandler")
+	}
+	if o.ExecutorsPatchExecutorHandler == nil {
+		unregistered = append(unregistered, "executors.PatchExecutorHandler")
+	}
+	if o.MountsPatchMountHandler == nil {
+		unregistered = append(unregistered, "mounts.PatchMountHandler")
+	}
+	if o.NetworksPatchNetworkHandler == nil {
+		unregistered = append(unregistered, "networks.PatchNetworkHandler")
+	}
+	if o.SessionsPatchSessionHandler == nil {
+		unregistered = append(unregistered, "sessions.PatchSessionHandler")
+	}
 	if o.PushPushHandler == nil {
 		unregistered = append(unregistered, "push.PushHandler")
+	}
+	if o.EndpointsPutEndpointHandler == nil {
+		unregistered = append(unregistered, "endpoints.PutEndpointHandler")
+	}
+	if o.ExecsPutExecHandler == nil {
+		unregistered = append(unregistered, "execs.PutExecHandler")
 	}
 	if o.ExecutorsPutExecutorHandler == nil {
 		unregistered = append(unregistered, "executors.PutExecutorHandler")
 	}
+	if o.MountsPutMountHandler == nil {
+		unregistered = append(unregistered, "mounts.PutMountHandler")
+	}
 	if o.NetworksPutNetworkHandler == nil {
 		unregistered = append(unregistered, "networks.PutNetworkHandler")
+	}
+	if o.SessionsPutSessionHandler == nil {
+		unregistered = append(unregistered, "sessions.PutSessionHandler")
 	}
 	if o.VMPutVMHandler == nil {
 		unregistered = append(unregistered, "vm.PutVMHandler")
@@ -411,8 +670,11 @@ func (o *ConfigAPI) Authorizer() runtime.Authorizer {
 func (o *ConfigAPI) ConsumersFor(mediaTypes []string) map[string]runtime.Consumer {
 	result := make(map[string]runtime.Consumer, len(mediaTypes))
 	for _, mt := range mediaTypes {
-		if mt == "application/json" {
+		switch mt {
+		case "application/json":
 			result["application/json"] = o.JSONConsumer
+		case "application/merge-patch+json":
+			result["application/merge-patch+json"] = o.JSONConsumer
 		}
 
 		if c, ok := o.customConsumers[mt]; ok {
@@ -483,7 +745,19 @@ func (o *ConfigAPI) initHandlerCache() {
 	if o.handlers["DELETE"] == nil {
 		o.handlers["DELETE"] = make(map[string]http.Handler)
 	}
+	o.handlers["DELETE"]["/v1/executors/{id}/networks/{name}"] = endpoints.NewDeleteEndpoint(o.context, o.EndpointsDeleteEndpointHandler)
+	if o.handlers["DELETE"] == nil {
+		o.handlers["DELETE"] = make(map[string]http.Handler)
+	}
+	o.handlers["DELETE"]["/v1/executors/{id}/execs/{execId}"] = execs.NewDeleteExec(o.context, o.ExecsDeleteExecHandler)
+	if o.handlers["DELETE"] == nil {
+		o.handlers["DELETE"] = make(map[string]http.Handler)
+	}
 	o.handlers["DELETE"]["/v1/executors/{id}"] = executors.NewDeleteExecutor(o.context, o.ExecutorsDeleteExecutorHandler)
+	if o.handlers["DELETE"] == nil {
+		o.handlers["DELETE"] = make(map[string]http.Handler)
+	}
+	o.handlers["DELETE"]["/v1/executors/{id}/mounts/{name}"] = mounts.NewDeleteMount(o.context, o.MountsDeleteMountHandler)
 	if o.handlers["DELETE"] == nil {
 		o.handlers["DELETE"] = make(map[string]http.Handler)
 	}
@@ -491,7 +765,19 @@ func (o *ConfigAPI) initHandlerCache() {
 	if o.handlers["DELETE"] == nil {
 		o.handlers["DELETE"] = make(map[string]http.Handler)
 	}
+	o.handlers["DELETE"]["/v1/executors/{id}/sessions/{sessionId}"] = sessions.NewDeleteSession(o.context, o.SessionsDeleteSessionHandler)
+	if o.handlers["DELETE"] == nil {
+		o.handlers["DELETE"] = make(map[string]http.Handler)
+	}
 	o.handlers["DELETE"]["/v1/executors/{id}/vm"] = vm.NewDeleteVM(o.context, o.VMDeleteVMHandler)
+	if o.handlers["GET"] == nil {
+		o.handlers["GET"] = make(map[string]http.Handler)
+	}
+	o.handlers["GET"]["/v1/executors/{id}/networks/{name}"] = endpoints.NewGetEndpoint(o.context, o.EndpointsGetEndpointHandler)
+	if o.handlers["GET"] == nil {
+		o.handlers["GET"] = make(map[string]http.Handler)
+	}
+	o.handlers["GET"]["/v1/executors/{id}/execs/{execId}"] = execs.NewGetExec(o.context, o.ExecsGetExecHandler)
 	if o.handlers["GET"] == nil {
 		o.handlers["GET"] = make(map[string]http.Handler)
 	}
@@ -507,11 +793,23 @@ func (o *ConfigAPI) initHandlerCache() {
 	if o.handlers["GET"] == nil {
 		o.handlers["GET"] = make(map[string]http.Handler)
 	}
+	o.handlers["GET"]["/v1/executors/{id}/mounts/{name}"] = mounts.NewGetMount(o.context, o.MountsGetMountHandler)
+	if o.handlers["GET"] == nil {
+		o.handlers["GET"] = make(map[string]http.Handler)
+	}
 	o.handlers["GET"]["/v1/networks/{name}"] = networks.NewGetNetwork(o.context, o.NetworksGetNetworkHandler)
 	if o.handlers["GET"] == nil {
 		o.handlers["GET"] = make(map[string]http.Handler)
 	}
 	o.handlers["GET"]["/readyz"] = system.NewGetReadiness(o.context, o.SystemGetReadinessHandler)
+	if o.handlers["GET"] == nil {
+		o.handlers["GET"] = make(map[string]http.Handler)
+	}
+	o.handlers["GET"]["/v1/schema/keys"] = schema.NewGetSchemaKeys(o.context, o.SchemaGetSchemaKeysHandler)
+	if o.handlers["GET"] == nil {
+		o.handlers["GET"] = make(map[string]http.Handler)
+	}
+	o.handlers["GET"]["/v1/executors/{id}/sessions/{sessionId}"] = sessions.NewGetSession(o.context, o.SessionsGetSessionHandler)
 	if o.handlers["GET"] == nil {
 		o.handlers["GET"] = make(map[string]http.Handler)
 	}
@@ -527,11 +825,51 @@ func (o *ConfigAPI) initHandlerCache() {
 	if o.handlers["GET"] == nil {
 		o.handlers["GET"] = make(map[string]http.Handler)
 	}
+	o.handlers["GET"]["/v1/executors/{id}/networks"] = endpoints.NewListEndpoints(o.context, o.EndpointsListEndpointsHandler)
+	if o.handlers["GET"] == nil {
+		o.handlers["GET"] = make(map[string]http.Handler)
+	}
+	o.handlers["GET"]["/v1/executors/{id}/execs"] = execs.NewListExecs(o.context, o.ExecsListExecsHandler)
+	if o.handlers["GET"] == nil {
+		o.handlers["GET"] = make(map[string]http.Handler)
+	}
 	o.handlers["GET"]["/v1/executors"] = executors.NewListExecutors(o.context, o.ExecutorsListExecutorsHandler)
 	if o.handlers["GET"] == nil {
 		o.handlers["GET"] = make(map[string]http.Handler)
 	}
+	o.handlers["GET"]["/v1/executors/{id}/mounts"] = mounts.NewListMounts(o.context, o.MountsListMountsHandler)
+	if o.handlers["GET"] == nil {
+		o.handlers["GET"] = make(map[string]http.Handler)
+	}
 	o.handlers["GET"]["/v1/networks"] = networks.NewListNetworks(o.context, o.NetworksListNetworksHandler)
+	if o.handlers["GET"] == nil {
+		o.handlers["GET"] = make(map[string]http.Handler)
+	}
+	o.handlers["GET"]["/v1/executors/{id}/sessions"] = sessions.NewListSessions(o.context, o.SessionsListSessionsHandler)
+	if o.handlers["PATCH"] == nil {
+		o.handlers["PATCH"] = make(map[string]http.Handler)
+	}
+	o.handlers["PATCH"]["/v1/executors/{id}/networks/{name}"] = endpoints.NewPatchEndpoint(o.context, o.EndpointsPatchEndpointHandler)
+	if o.handlers["PATCH"] == nil {
+		o.handlers["PATCH"] = make(map[string]http.Handler)
+	}
+	o.handlers["PATCH"]["/v1/executors/{id}/execs/{execId}"] = execs.NewPatchExec(o.context, o.ExecsPatchExecHandler)
+	if o.handlers["PATCH"] == nil {
+		o.handlers["PATCH"] = make(map[string]http.Handler)
+	}
+	o.handlers["PATCH"]["/v1/executors/{id}"] = executors.NewPatchExecutor(o.context, o.ExecutorsPatchExecutorHandler)
+	if o.handlers["PATCH"] == nil {
+		o.handlers["PATCH"] = make(map[string]http.Handler)
+	}
+	o.handlers["PATCH"]["/v1/executors/{id}/mounts/{name}"] = mounts.NewPatchMount(o.context, o.MountsPatchMountHandler)
+	if o.handlers["PATCH"] == nil {
+		o.handlers["PATCH"] = make(map[string]http.Handler)
+	}
+	o.handlers["PATCH"]["/v1/networks/{name}"] = networks.NewPatchNetwork(o.context, o.NetworksPatchNetworkHandler)
+	if o.handlers["PATCH"] == nil {
+		o.handlers["PATCH"] = make(map[string]http.Handler)
+	}
+	o.handlers["PATCH"]["/v1/executors/{id}/sessions/{sessionId}"] = sessions.NewPatchSession(o.context, o.SessionsPatchSessionHandler)
 	if o.handlers["POST"] == nil {
 		o.handlers["POST"] = make(map[string]http.Handler)
 	}
@@ -539,11 +877,27 @@ func (o *ConfigAPI) initHandlerCache() {
 	if o.handlers["PUT"] == nil {
 		o.handlers["PUT"] = make(map[string]http.Handler)
 	}
+	o.handlers["PUT"]["/v1/executors/{id}/networks/{name}"] = endpoints.NewPutEndpoint(o.context, o.EndpointsPutEndpointHandler)
+	if o.handlers["PUT"] == nil {
+		o.handlers["PUT"] = make(map[string]http.Handler)
+	}
+	o.handlers["PUT"]["/v1/executors/{id}/execs/{execId}"] = execs.NewPutExec(o.context, o.ExecsPutExecHandler)
+	if o.handlers["PUT"] == nil {
+		o.handlers["PUT"] = make(map[string]http.Handler)
+	}
 	o.handlers["PUT"]["/v1/executors/{id}"] = executors.NewPutExecutor(o.context, o.ExecutorsPutExecutorHandler)
 	if o.handlers["PUT"] == nil {
 		o.handlers["PUT"] = make(map[string]http.Handler)
 	}
+	o.handlers["PUT"]["/v1/executors/{id}/mounts/{name}"] = mounts.NewPutMount(o.context, o.MountsPutMountHandler)
+	if o.handlers["PUT"] == nil {
+		o.handlers["PUT"] = make(map[string]http.Handler)
+	}
 	o.handlers["PUT"]["/v1/networks/{name}"] = networks.NewPutNetwork(o.context, o.NetworksPutNetworkHandler)
+	if o.handlers["PUT"] == nil {
+		o.handlers["PUT"] = make(map[string]http.Handler)
+	}
+	o.handlers["PUT"]["/v1/executors/{id}/sessions/{sessionId}"] = sessions.NewPutSession(o.context, o.SessionsPutSessionHandler)
 	if o.handlers["PUT"] == nil {
 		o.handlers["PUT"] = make(map[string]http.Handler)
 	}

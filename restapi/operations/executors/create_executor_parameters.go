@@ -10,6 +10,7 @@ import (
 	"github.com/go-openapi/errors"
 	"github.com/go-openapi/runtime"
 	"github.com/go-openapi/runtime/middleware"
+	"github.com/go-openapi/strfmt"
 	"github.com/go-openapi/validate"
 	"github.com/vmexecutor/config-server/models"
 )
@@ -32,6 +33,9 @@ type CreateExecutorParams struct {
 	// Required: true
 	// In: body
 	Body *models.Executor
+	// Refuse (409, naming the holder) when another executor has the name that this one would have. An empty name is nobody's.
+	// In: query
+	Unique *string
 }
 
 // BindRequest both binds and validates a request, it assumes that complex things implement a Validatable(strfmt.Registry) error interface
@@ -42,6 +46,7 @@ func (o *CreateExecutorParams) BindRequest(r *http.Request, route *middleware.Ma
 	var res []error
 
 	o.HTTPRequest = r
+	qs := runtime.Values(r.URL.Query())
 
 	if runtime.HasBody(r) {
 		defer func() {
@@ -72,8 +77,45 @@ func (o *CreateExecutorParams) BindRequest(r *http.Request, route *middleware.Ma
 	} else {
 		res = append(res, errors.Required("body", "body", ""))
 	}
+
+	qUnique, qhkUnique, _ := qs.GetOK("unique")
+	if err := o.bindUnique(qUnique, qhkUnique, route.Formats); err != nil {
+		res = append(res, err)
+	}
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
+	return nil
+}
+
+// bindUnique binds and validates parameter Unique from query.
+func (o *CreateExecutorParams) bindUnique(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+	// AllowEmptyValue: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.Unique = &raw
+
+	if err := o.validateUnique(formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// validateUnique carries out validations for parameter Unique
+func (o *CreateExecutorParams) validateUnique(formats strfmt.Registry) error {
+
+	if err := validate.EnumCase("unique", "query", *o.Unique, []any{"name"}, true); err != nil {
+		return err
+	}
+
 	return nil
 }

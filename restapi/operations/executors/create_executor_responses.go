@@ -18,7 +18,10 @@ const CreateExecutorCreatedCode int = 201
 // swagger:response createExecutorCreated
 type CreateExecutorCreated struct {
 
-	// Path of the new executor.
+	// The resource's entity tag.
+	ETag string `json:"ETag"`
+
+	// Path of the new resource.
 	Location string `json:"Location"`
 
 	// In: Body
@@ -29,6 +32,17 @@ type CreateExecutorCreated struct {
 func NewCreateExecutorCreated() *CreateExecutorCreated {
 
 	return &CreateExecutorCreated{}
+}
+
+// WithETag adds the eTag to the create executor created response
+func (o *CreateExecutorCreated) WithETag(eTag string) *CreateExecutorCreated {
+	o.ETag = eTag
+	return o
+}
+
+// SetETag sets the eTag to the create executor created response
+func (o *CreateExecutorCreated) SetETag(eTag string) {
+	o.ETag = eTag
 }
 
 // WithLocation adds the location to the create executor created response
@@ -56,6 +70,13 @@ func (o *CreateExecutorCreated) SetPayload(payload *models.Executor) {
 // WriteResponse to the client
 func (o *CreateExecutorCreated) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
 
+	// response header ETag
+
+	eTag := o.ETag
+	if eTag != "" {
+		rw.Header().Set("ETag", eTag)
+	}
+
 	// response header Location
 
 	location := o.Location
@@ -77,7 +98,7 @@ func (o *CreateExecutorCreated) CreateExecutorResponder() {}
 // CreateExecutorConflictCode is the HTTP code returned for type CreateExecutorConflict
 const CreateExecutorConflictCode int = 409
 
-// CreateExecutorConflict The id is taken, or the VM belongs to another executor.
+// CreateExecutorConflict The id or the unique name is taken, an address is given already, or the VM belongs to another executor. The holder is named.
 //
 // swagger:response createExecutorConflict
 type CreateExecutorConflict struct {

@@ -10,7 +10,11 @@ import (
 
 // CreateExecutorURL generates an URL for the create executor operation
 type CreateExecutorURL struct {
+	Unique *string
+
 	_basePath string
+	// avoid unkeyed usage
+	_ struct{}
 }
 
 // WithBasePath sets the base path for this url builder, only required when it's different from the
@@ -39,6 +43,18 @@ func (o *CreateExecutorURL) Build() (*url.URL, error) {
 		_basePath = "/"
 	}
 	_result.Path = golangswaggerpaths.Join(_basePath, _path)
+
+	qs := make(url.Values)
+
+	var uniqueQ string
+	if o.Unique != nil {
+		uniqueQ = *o.Unique
+	}
+	if uniqueQ != "" {
+		qs.Set("unique", uniqueQ)
+	}
+
+	_result.RawQuery = qs.Encode()
 
 	return &_result, nil
 }

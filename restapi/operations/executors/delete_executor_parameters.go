@@ -26,6 +26,11 @@ func NewDeleteExecutorParams() DeleteExecutorParams {
 type DeleteExecutorParams struct {
 	// HTTP Request Object
 	HTTPRequest *http.Request `json:"-"`
+	// Entity tags, one of which must be the resource's, or `*` for any: otherwise nothing is done (412). What guests report makes no difference, unless
+	// the request is a PATCH that names read-write fields.
+	//
+	// In: header
+	IfMatch *string
 	// Id of the executor.
 	// Required: true
 	// Max Length: 128
@@ -43,6 +48,10 @@ func (o *DeleteExecutorParams) BindRequest(r *http.Request, route *middleware.Ma
 
 	o.HTTPRequest = r
 
+	if err := o.bindIfMatch(r.Header[http.CanonicalHeaderKey("If-Match")], true, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
 	rID, rhkID, _ := route.Params.GetOK("id")
 	if err := o.bindID(rID, rhkID, route.Formats); err != nil {
 		res = append(res, err)
@@ -50,6 +59,23 @@ func (o *DeleteExecutorParams) BindRequest(r *http.Request, route *middleware.Ma
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
+	return nil
+}
+
+// bindIfMatch binds and validates parameter IfMatch from header.
+func (o *DeleteExecutorParams) bindIfMatch(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.IfMatch = &raw
+
 	return nil
 }
 

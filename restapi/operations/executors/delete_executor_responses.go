@@ -78,6 +78,49 @@ func (o *DeleteExecutorNotFound) WriteResponse(rw http.ResponseWriter, producer 
 
 func (o *DeleteExecutorNotFound) DeleteExecutorResponder() {}
 
+// DeleteExecutorPreconditionFailedCode is the HTTP code returned for type DeleteExecutorPreconditionFailed
+const DeleteExecutorPreconditionFailedCode int = 412
+
+// DeleteExecutorPreconditionFailed The resource is not as the request says it must be. `ETag` is its present entity tag; without one there is no such resource.
+//
+// swagger:response deleteExecutorPreconditionFailed
+type DeleteExecutorPreconditionFailed struct {
+
+	// In: Body
+	Payload *models.Problem `json:"body,omitempty"`
+}
+
+// NewDeleteExecutorPreconditionFailed creates DeleteExecutorPreconditionFailed with default headers values
+func NewDeleteExecutorPreconditionFailed() *DeleteExecutorPreconditionFailed {
+
+	return &DeleteExecutorPreconditionFailed{}
+}
+
+// WithPayload adds the payload to the delete executor precondition failed response
+func (o *DeleteExecutorPreconditionFailed) WithPayload(payload *models.Problem) *DeleteExecutorPreconditionFailed {
+	o.Payload = payload
+	return o
+}
+
+// SetPayload sets the payload to the delete executor precondition failed response
+func (o *DeleteExecutorPreconditionFailed) SetPayload(payload *models.Problem) {
+	o.Payload = payload
+}
+
+// WriteResponse to the client
+func (o *DeleteExecutorPreconditionFailed) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	rw.WriteHeader(412)
+	if o.Payload != nil {
+		payload := o.Payload
+		if err := producer.Produce(rw, payload); err != nil {
+			panic(err) // let the recovery middleware deal with this
+		}
+	}
+}
+
+func (o *DeleteExecutorPreconditionFailed) DeleteExecutorResponder() {}
+
 // DeleteExecutorDefault It failed, for the reason that the document tells.
 //
 // swagger:response deleteExecutorDefault

@@ -26,6 +26,9 @@ func NewGetExecutorParams() GetExecutorParams {
 type GetExecutorParams struct {
 	// HTTP Request Object
 	HTTPRequest *http.Request `json:"-"`
+	// Entity tags, or `*` for any. When one is the resource's the answer is 304, without a body.
+	// In: header
+	IfNoneMatch *string
 	// Id of the executor.
 	// Required: true
 	// Max Length: 128
@@ -43,6 +46,10 @@ func (o *GetExecutorParams) BindRequest(r *http.Request, route *middleware.Match
 
 	o.HTTPRequest = r
 
+	if err := o.bindIfNoneMatch(r.Header[http.CanonicalHeaderKey("If-None-Match")], true, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
 	rID, rhkID, _ := route.Params.GetOK("id")
 	if err := o.bindID(rID, rhkID, route.Formats); err != nil {
 		res = append(res, err)
@@ -50,6 +57,23 @@ func (o *GetExecutorParams) BindRequest(r *http.Request, route *middleware.Match
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
+	return nil
+}
+
+// bindIfNoneMatch binds and validates parameter IfNoneMatch from header.
+func (o *GetExecutorParams) bindIfNoneMatch(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.IfNoneMatch = &raw
+
 	return nil
 }
 

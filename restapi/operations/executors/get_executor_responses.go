@@ -18,6 +18,9 @@ const GetExecutorOKCode int = 200
 // swagger:response getExecutorOK
 type GetExecutorOK struct {
 
+	// The resource's entity tag.
+	ETag string `json:"ETag"`
+
 	// In: Body
 	Payload *models.Executor `json:"body,omitempty"`
 }
@@ -26,6 +29,17 @@ type GetExecutorOK struct {
 func NewGetExecutorOK() *GetExecutorOK {
 
 	return &GetExecutorOK{}
+}
+
+// WithETag adds the eTag to the get executor o k response
+func (o *GetExecutorOK) WithETag(eTag string) *GetExecutorOK {
+	o.ETag = eTag
+	return o
+}
+
+// SetETag sets the eTag to the get executor o k response
+func (o *GetExecutorOK) SetETag(eTag string) {
+	o.ETag = eTag
 }
 
 // WithPayload adds the payload to the get executor o k response
@@ -42,6 +56,13 @@ func (o *GetExecutorOK) SetPayload(payload *models.Executor) {
 // WriteResponse to the client
 func (o *GetExecutorOK) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
 
+	// response header ETag
+
+	eTag := o.ETag
+	if eTag != "" {
+		rw.Header().Set("ETag", eTag)
+	}
+
 	rw.WriteHeader(200)
 	if o.Payload != nil {
 		payload := o.Payload
@@ -52,6 +73,52 @@ func (o *GetExecutorOK) WriteResponse(rw http.ResponseWriter, producer runtime.P
 }
 
 func (o *GetExecutorOK) GetExecutorResponder() {}
+
+// GetExecutorNotModifiedCode is the HTTP code returned for type GetExecutorNotModified
+const GetExecutorNotModifiedCode int = 304
+
+// GetExecutorNotModified The resource is as the caller knows it.
+//
+// swagger:response getExecutorNotModified
+type GetExecutorNotModified struct {
+
+	// The resource's entity tag.
+	ETag string `json:"ETag"`
+}
+
+// NewGetExecutorNotModified creates GetExecutorNotModified with default headers values
+func NewGetExecutorNotModified() *GetExecutorNotModified {
+
+	return &GetExecutorNotModified{}
+}
+
+// WithETag adds the eTag to the get executor not modified response
+func (o *GetExecutorNotModified) WithETag(eTag string) *GetExecutorNotModified {
+	o.ETag = eTag
+	return o
+}
+
+// SetETag sets the eTag to the get executor not modified response
+func (o *GetExecutorNotModified) SetETag(eTag string) {
+	o.ETag = eTag
+}
+
+// WriteResponse to the client
+func (o *GetExecutorNotModified) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	// response header ETag
+
+	eTag := o.ETag
+	if eTag != "" {
+		rw.Header().Set("ETag", eTag)
+	}
+
+	rw.Header().Del(runtime.HeaderContentType) // Remove Content-Type on empty responses
+
+	rw.WriteHeader(304)
+}
+
+func (o *GetExecutorNotModified) GetExecutorResponder() {}
 
 // GetExecutorNotFoundCode is the HTTP code returned for type GetExecutorNotFound
 const GetExecutorNotFoundCode int = 404

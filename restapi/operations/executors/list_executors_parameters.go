@@ -6,7 +6,11 @@ import (
 	"net/http"
 
 	"github.com/go-openapi/errors"
+	"github.com/go-openapi/runtime"
 	"github.com/go-openapi/runtime/middleware"
+	"github.com/go-openapi/strfmt"
+	"github.com/go-openapi/swag/conv"
+	"github.com/go-openapi/validate"
 )
 
 // NewListExecutorsParams creates a new ListExecutorsParams object
@@ -24,6 +28,37 @@ func NewListExecutorsParams() ListExecutorsParams {
 type ListExecutorsParams struct {
 	// HTTP Request Object
 	HTTPRequest *http.Request `json:"-"`
+	// An annotation, `key` for any value or `key=value`. May be repeated; all must hold.
+	// In: query
+	// Collection Format: multi
+	Annotation []string
+	// What the former page said under `continue`. All pages show the list as it stood when the first one was answered; filters must be as they were. A page that
+	// is asked for too late is gone (410): list again.
+	//
+	// Max Length: 256
+	// In: query
+	Continue *string
+	// Bound to this kind of VM.
+	// In: query
+	Driver *string
+	// An id that begins so.
+	// Max Length: 128
+	// In: query
+	IDPrefix *string
+	// Most items of an answer. Absent answers all.
+	// Maximum: 1000
+	// Minimum: 1
+	// In: query
+	Limit *int32
+	// Exactly this name.
+	// In: query
+	Name *string
+	// An endpoint that follows this container network by `networkRef`.
+	// In: query
+	Network *string
+	// The push status' state, when the first page is answered.
+	// In: query
+	State *string
 }
 
 // BindRequest both binds and validates a request, it assumes that complex things implement a Validatable(strfmt.Registry) error interface
@@ -34,9 +69,276 @@ func (o *ListExecutorsParams) BindRequest(r *http.Request, route *middleware.Mat
 	var res []error
 
 	o.HTTPRequest = r
+	qs := runtime.Values(r.URL.Query())
 
+	qAnnotation, qhkAnnotation, _ := qs.GetOK("annotation")
+	if err := o.bindAnnotation(qAnnotation, qhkAnnotation, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
+	qContinue, qhkContinue, _ := qs.GetOK("continue")
+	if err := o.bindContinue(qContinue, qhkContinue, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
+	qDriver, qhkDriver, _ := qs.GetOK("driver")
+	if err := o.bindDriver(qDriver, qhkDriver, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
+	qIDPrefix, qhkIDPrefix, _ := qs.GetOK("idPrefix")
+	if err := o.bindIDPrefix(qIDPrefix, qhkIDPrefix, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
+	qLimit, qhkLimit, _ := qs.GetOK("limit")
+	if err := o.bindLimit(qLimit, qhkLimit, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
+	qName, qhkName, _ := qs.GetOK("name")
+	if err := o.bindName(qName, qhkName, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
+	qNetwork, qhkNetwork, _ := qs.GetOK("network")
+	if err := o.bindNetwork(qNetwork, qhkNetwork, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
+	qState, qhkState, _ := qs.GetOK("state")
+	if err := o.bindState(qState, qhkState, route.Formats); err != nil {
+		res = append(res, err)
+	}
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
+	return nil
+}
+
+// bindAnnotation binds and validates array parameter Annotation from query.
+//
+// Arrays are parsed according to CollectionFormat: "multi" (defaults to "csv" when empty).
+func (o *ListExecutorsParams) bindAnnotation(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	// CollectionFormat: multi
+	annotationIC := rawData
+	if len(annotationIC) == 0 {
+		return nil
+	}
+
+	var annotationIR []string
+	for _, annotationIV := range annotationIC {
+		annotationI := annotationIV
+
+		annotationIR = append(annotationIR, annotationI)
+	}
+
+	o.Annotation = annotationIR
+
+	return nil
+}
+
+// bindContinue binds and validates parameter Continue from query.
+func (o *ListExecutorsParams) bindContinue(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+	// AllowEmptyValue: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.Continue = &raw
+
+	if err := o.validateContinue(formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// validateContinue carries out validations for parameter Continue
+func (o *ListExecutorsParams) validateContinue(formats strfmt.Registry) error {
+
+	if err := validate.MaxLength("continue", "query", *o.Continue, 256); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// bindDriver binds and validates parameter Driver from query.
+func (o *ListExecutorsParams) bindDriver(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+	// AllowEmptyValue: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.Driver = &raw
+
+	if err := o.validateDriver(formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// validateDriver carries out validations for parameter Driver
+func (o *ListExecutorsParams) validateDriver(formats strfmt.Registry) error {
+
+	if err := validate.EnumCase("driver", "query", *o.Driver, []any{"vsphere"}, true); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// bindIDPrefix binds and validates parameter IDPrefix from query.
+func (o *ListExecutorsParams) bindIDPrefix(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+	// AllowEmptyValue: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.IDPrefix = &raw
+
+	if err := o.validateIDPrefix(formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// validateIDPrefix carries out validations for parameter IDPrefix
+func (o *ListExecutorsParams) validateIDPrefix(formats strfmt.Registry) error {
+
+	if err := validate.MaxLength("idPrefix", "query", *o.IDPrefix, 128); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// bindLimit binds and validates parameter Limit from query.
+func (o *ListExecutorsParams) bindLimit(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+	// AllowEmptyValue: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+
+	value, err := conv.ConvertInt32(raw)
+	if err != nil {
+		return errors.InvalidType("limit", "query", "int32", raw)
+	}
+	o.Limit = &value
+
+	if err := o.validateLimit(formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// validateLimit carries out validations for parameter Limit
+func (o *ListExecutorsParams) validateLimit(formats strfmt.Registry) error {
+
+	if err := validate.MinimumInt("limit", "query", int64(*o.Limit), 1, false); err != nil {
+		return err
+	}
+
+	if err := validate.MaximumInt("limit", "query", int64(*o.Limit), 1000, false); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// bindName binds and validates parameter Name from query.
+func (o *ListExecutorsParams) bindName(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+	// AllowEmptyValue: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.Name = &raw
+
+	return nil
+}
+
+// bindNetwork binds and validates parameter Network from query.
+func (o *ListExecutorsParams) bindNetwork(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+	// AllowEmptyValue: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.Network = &raw
+
+	return nil
+}
+
+// bindState binds and validates parameter State from query.
+func (o *ListExecutorsParams) bindState(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+	// AllowEmptyValue: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.State = &raw
+
+	if err := o.validateState(formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// validateState carries out validations for parameter State
+func (o *ListExecutorsParams) validateState(formats strfmt.Registry) error {
+
+	if err := validate.EnumCase("state", "query", *o.State, []any{"unbound", "pending", "synced", "failed"}, true); err != nil {
+		return err
+	}
+
 	return nil
 }

@@ -53,6 +53,49 @@ func (o *ListExecutorsOK) WriteResponse(rw http.ResponseWriter, producer runtime
 
 func (o *ListExecutorsOK) ListExecutorsResponder() {}
 
+// ListExecutorsGoneCode is the HTTP code returned for type ListExecutorsGone
+const ListExecutorsGoneCode int = 410
+
+// ListExecutorsGone The page is no longer kept. List again.
+//
+// swagger:response listExecutorsGone
+type ListExecutorsGone struct {
+
+	// In: Body
+	Payload *models.Problem `json:"body,omitempty"`
+}
+
+// NewListExecutorsGone creates ListExecutorsGone with default headers values
+func NewListExecutorsGone() *ListExecutorsGone {
+
+	return &ListExecutorsGone{}
+}
+
+// WithPayload adds the payload to the list executors gone response
+func (o *ListExecutorsGone) WithPayload(payload *models.Problem) *ListExecutorsGone {
+	o.Payload = payload
+	return o
+}
+
+// SetPayload sets the payload to the list executors gone response
+func (o *ListExecutorsGone) SetPayload(payload *models.Problem) {
+	o.Payload = payload
+}
+
+// WriteResponse to the client
+func (o *ListExecutorsGone) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	rw.WriteHeader(410)
+	if o.Payload != nil {
+		payload := o.Payload
+		if err := producer.Produce(rw, payload); err != nil {
+			panic(err) // let the recovery middleware deal with this
+		}
+	}
+}
+
+func (o *ListExecutorsGone) ListExecutorsResponder() {}
+
 // ListExecutorsDefault It failed, for the reason that the document tells.
 //
 // swagger:response listExecutorsDefault

@@ -6,11 +6,25 @@ import (
 	"errors"
 	"net/url"
 	golangswaggerpaths "path"
+
+	"github.com/go-openapi/swag/conv"
+	"github.com/go-openapi/swag/stringutils"
 )
 
 // ListExecutorsURL generates an URL for the list executors operation
 type ListExecutorsURL struct {
+	Annotation []string
+	Continue   *string
+	Driver     *string
+	IDPrefix   *string
+	Limit      *int32
+	Name       *string
+	Network    *string
+	State      *string
+
 	_basePath string
+	// avoid unkeyed usage
+	_ struct{}
 }
 
 // WithBasePath sets the base path for this url builder, only required when it's different from the
@@ -39,6 +53,80 @@ func (o *ListExecutorsURL) Build() (*url.URL, error) {
 		_basePath = "/"
 	}
 	_result.Path = golangswaggerpaths.Join(_basePath, _path)
+
+	qs := make(url.Values)
+
+	var annotationIR []string
+	for _, annotationI := range o.Annotation {
+		annotationIS := annotationI
+		if annotationIS != "" {
+			annotationIR = append(annotationIR, annotationIS)
+		}
+	}
+
+	annotation := stringutils.JoinByFormat(annotationIR, "multi")
+
+	for _, qsv := range annotation {
+		qs.Add("annotation", qsv)
+	}
+
+	var continueVarQ string
+	if o.Continue != nil {
+		continueVarQ = *o.Continue
+	}
+	if continueVarQ != "" {
+		qs.Set("continue", continueVarQ)
+	}
+
+	var driverQ string
+	if o.Driver != nil {
+		driverQ = *o.Driver
+	}
+	if driverQ != "" {
+		qs.Set("driver", driverQ)
+	}
+
+	var idPrefixQ string
+	if o.IDPrefix != nil {
+		idPrefixQ = *o.IDPrefix
+	}
+	if idPrefixQ != "" {
+		qs.Set("idPrefix", idPrefixQ)
+	}
+
+	var limitQ string
+	if o.Limit != nil {
+		limitQ = conv.FormatInteger(*o.Limit)
+	}
+	if limitQ != "" {
+		qs.Set("limit", limitQ)
+	}
+
+	var nameQ string
+	if o.Name != nil {
+		nameQ = *o.Name
+	}
+	if nameQ != "" {
+		qs.Set("name", nameQ)
+	}
+
+	var networkQ string
+	if o.Network != nil {
+		networkQ = *o.Network
+	}
+	if networkQ != "" {
+		qs.Set("network", networkQ)
+	}
+
+	var stateQ string
+	if o.State != nil {
+		stateQ = *o.State
+	}
+	if stateQ != "" {
+		qs.Set("state", stateQ)
+	}
+
+	_result.RawQuery = qs.Encode()
 
 	return &_result, nil
 }

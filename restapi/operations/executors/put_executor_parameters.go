@@ -30,6 +30,14 @@ func NewPutExecutorParams() PutExecutorParams {
 type PutExecutorParams struct {
 	// HTTP Request Object
 	HTTPRequest *http.Request `json:"-"`
+	// Entity tags, one of which must be the resource's, or `*` for any: otherwise nothing is done (412). What guests report makes no difference, unless
+	// the request is a PATCH that names read-write fields.
+	//
+	// In: header
+	IfMatch *string
+	// Do nothing when there is such a resource already (412).
+	// In: header
+	IfNoneMatch *string
 	// Required: true
 	// In: body
 	Body *models.Executor
@@ -39,6 +47,9 @@ type PutExecutorParams struct {
 	// Pattern: ^[A-Za-z0-9][A-Za-z0-9_.-]*$
 	// In: path
 	ID string
+	// Refuse (409, naming the holder) when another executor has the name that this one would have. An empty name is nobody's.
+	// In: query
+	Unique *string
 }
 
 // BindRequest both binds and validates a request, it assumes that complex things implement a Validatable(strfmt.Registry) error interface
@@ -49,6 +60,15 @@ func (o *PutExecutorParams) BindRequest(r *http.Request, route *middleware.Match
 	var res []error
 
 	o.HTTPRequest = r
+	qs := runtime.Values(r.URL.Query())
+
+	if err := o.bindIfMatch(r.Header[http.CanonicalHeaderKey("If-Match")], true, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := o.bindIfNoneMatch(r.Header[http.CanonicalHeaderKey("If-None-Match")], true, route.Formats); err != nil {
+		res = append(res, err)
+	}
 
 	if runtime.HasBody(r) {
 		defer func() {
@@ -84,9 +104,62 @@ func (o *PutExecutorParams) BindRequest(r *http.Request, route *middleware.Match
 	if err := o.bindID(rID, rhkID, route.Formats); err != nil {
 		res = append(res, err)
 	}
+
+	qUnique, qhkUnique, _ := qs.GetOK("unique")
+	if err := o.bindUnique(qUnique, qhkUnique, route.Formats); err != nil {
+		res = append(res, err)
+	}
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
+	return nil
+}
+
+// bindIfMatch binds and validates parameter IfMatch from header.
+func (o *PutExecutorParams) bindIfMatch(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.IfMatch = &raw
+
+	return nil
+}
+
+// bindIfNoneMatch binds and validates parameter IfNoneMatch from header.
+func (o *PutExecutorParams) bindIfNoneMatch(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.IfNoneMatch = &raw
+
+	if err := o.validateIfNoneMatch(formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// validateIfNoneMatch carries out validations for parameter IfNoneMatch
+func (o *PutExecutorParams) validateIfNoneMatch(formats strfmt.Registry) error {
+
+	if err := validate.EnumCase("If-None-Match", "header", *o.IfNoneMatch, []any{"*"}, true); err != nil {
+		return err
+	}
+
 	return nil
 }
 
@@ -116,6 +189,38 @@ func (o *PutExecutorParams) validateID(formats strfmt.Registry) error {
 	}
 
 	if err := validate.Pattern("id", "path", o.ID, `^[A-Za-z0-9][A-Za-z0-9_.-]*$`); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// bindUnique binds and validates parameter Unique from query.
+func (o *PutExecutorParams) bindUnique(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+	// AllowEmptyValue: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.Unique = &raw
+
+	if err := o.validateUnique(formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// validateUnique carries out validations for parameter Unique
+func (o *PutExecutorParams) validateUnique(formats strfmt.Registry) error {
+
+	if err := validate.EnumCase("unique", "query", *o.Unique, []any{"name"}, true); err != nil {
 		return err
 	}
 

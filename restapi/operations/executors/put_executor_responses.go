@@ -18,6 +18,9 @@ const PutExecutorOKCode int = 200
 // swagger:response putExecutorOK
 type PutExecutorOK struct {
 
+	// The resource's entity tag.
+	ETag string `json:"ETag"`
+
 	// In: Body
 	Payload *models.Executor `json:"body,omitempty"`
 }
@@ -26,6 +29,17 @@ type PutExecutorOK struct {
 func NewPutExecutorOK() *PutExecutorOK {
 
 	return &PutExecutorOK{}
+}
+
+// WithETag adds the eTag to the put executor o k response
+func (o *PutExecutorOK) WithETag(eTag string) *PutExecutorOK {
+	o.ETag = eTag
+	return o
+}
+
+// SetETag sets the eTag to the put executor o k response
+func (o *PutExecutorOK) SetETag(eTag string) {
+	o.ETag = eTag
 }
 
 // WithPayload adds the payload to the put executor o k response
@@ -41,6 +55,13 @@ func (o *PutExecutorOK) SetPayload(payload *models.Executor) {
 
 // WriteResponse to the client
 func (o *PutExecutorOK) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	// response header ETag
+
+	eTag := o.ETag
+	if eTag != "" {
+		rw.Header().Set("ETag", eTag)
+	}
 
 	rw.WriteHeader(200)
 	if o.Payload != nil {
@@ -61,7 +82,10 @@ const PutExecutorCreatedCode int = 201
 // swagger:response putExecutorCreated
 type PutExecutorCreated struct {
 
-	// Path of the new executor.
+	// The resource's entity tag.
+	ETag string `json:"ETag"`
+
+	// Path of the new resource.
 	Location string `json:"Location"`
 
 	// In: Body
@@ -72,6 +96,17 @@ type PutExecutorCreated struct {
 func NewPutExecutorCreated() *PutExecutorCreated {
 
 	return &PutExecutorCreated{}
+}
+
+// WithETag adds the eTag to the put executor created response
+func (o *PutExecutorCreated) WithETag(eTag string) *PutExecutorCreated {
+	o.ETag = eTag
+	return o
+}
+
+// SetETag sets the eTag to the put executor created response
+func (o *PutExecutorCreated) SetETag(eTag string) {
+	o.ETag = eTag
 }
 
 // WithLocation adds the location to the put executor created response
@@ -99,6 +134,13 @@ func (o *PutExecutorCreated) SetPayload(payload *models.Executor) {
 // WriteResponse to the client
 func (o *PutExecutorCreated) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
 
+	// response header ETag
+
+	eTag := o.ETag
+	if eTag != "" {
+		rw.Header().Set("ETag", eTag)
+	}
+
 	// response header Location
 
 	location := o.Location
@@ -116,6 +158,92 @@ func (o *PutExecutorCreated) WriteResponse(rw http.ResponseWriter, producer runt
 }
 
 func (o *PutExecutorCreated) PutExecutorResponder() {}
+
+// PutExecutorConflictCode is the HTTP code returned for type PutExecutorConflict
+const PutExecutorConflictCode int = 409
+
+// PutExecutorConflict The unique name is taken, or an address is given already. The holder is named.
+//
+// swagger:response putExecutorConflict
+type PutExecutorConflict struct {
+
+	// In: Body
+	Payload *models.Problem `json:"body,omitempty"`
+}
+
+// NewPutExecutorConflict creates PutExecutorConflict with default headers values
+func NewPutExecutorConflict() *PutExecutorConflict {
+
+	return &PutExecutorConflict{}
+}
+
+// WithPayload adds the payload to the put executor conflict response
+func (o *PutExecutorConflict) WithPayload(payload *models.Problem) *PutExecutorConflict {
+	o.Payload = payload
+	return o
+}
+
+// SetPayload sets the payload to the put executor conflict response
+func (o *PutExecutorConflict) SetPayload(payload *models.Problem) {
+	o.Payload = payload
+}
+
+// WriteResponse to the client
+func (o *PutExecutorConflict) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	rw.WriteHeader(409)
+	if o.Payload != nil {
+		payload := o.Payload
+		if err := producer.Produce(rw, payload); err != nil {
+			panic(err) // let the recovery middleware deal with this
+		}
+	}
+}
+
+func (o *PutExecutorConflict) PutExecutorResponder() {}
+
+// PutExecutorPreconditionFailedCode is the HTTP code returned for type PutExecutorPreconditionFailed
+const PutExecutorPreconditionFailedCode int = 412
+
+// PutExecutorPreconditionFailed The resource is not as the request says it must be. `ETag` is its present entity tag; without one there is no such resource.
+//
+// swagger:response putExecutorPreconditionFailed
+type PutExecutorPreconditionFailed struct {
+
+	// In: Body
+	Payload *models.Problem `json:"body,omitempty"`
+}
+
+// NewPutExecutorPreconditionFailed creates PutExecutorPreconditionFailed with default headers values
+func NewPutExecutorPreconditionFailed() *PutExecutorPreconditionFailed {
+
+	return &PutExecutorPreconditionFailed{}
+}
+
+// WithPayload adds the payload to the put executor precondition failed response
+func (o *PutExecutorPreconditionFailed) WithPayload(payload *models.Problem) *PutExecutorPreconditionFailed {
+	o.Payload = payload
+	return o
+}
+
+// SetPayload sets the payload to the put executor precondition failed response
+func (o *PutExecutorPreconditionFailed) SetPayload(payload *models.Problem) {
+	o.Payload = payload
+}
+
+// WriteResponse to the client
+func (o *PutExecutorPreconditionFailed) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	rw.WriteHeader(412)
+	if o.Payload != nil {
+		payload := o.Payload
+		if err := producer.Produce(rw, payload); err != nil {
+			panic(err) // let the recovery middleware deal with this
+		}
+	}
+}
+
+func (o *PutExecutorPreconditionFailed) PutExecutorResponder() {}
 
 // PutExecutorUnprocessableEntityCode is the HTTP code returned for type PutExecutorUnprocessableEntity
 const PutExecutorUnprocessableEntityCode int = 422

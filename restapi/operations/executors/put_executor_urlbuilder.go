@@ -13,6 +13,8 @@ import (
 type PutExecutorURL struct {
 	ID string
 
+	Unique *string
+
 	_basePath string
 	// avoid unkeyed usage
 	_ struct{}
@@ -51,6 +53,18 @@ func (o *PutExecutorURL) Build() (*url.URL, error) {
 		_basePath = "/"
 	}
 	_result.Path = golangswaggerpaths.Join(_basePath, _path)
+
+	qs := make(url.Values)
+
+	var uniqueQ string
+	if o.Unique != nil {
+		uniqueQ = *o.Unique
+	}
+	if uniqueQ != "" {
+		qs.Set("unique", uniqueQ)
+	}
+
+	_result.RawQuery = qs.Encode()
 
 	return &_result, nil
 }

@@ -18,7 +18,10 @@ const CreateNetworkCreatedCode int = 201
 // swagger:response createNetworkCreated
 type CreateNetworkCreated struct {
 
-	// Path of the new container network.
+	// The resource's entity tag.
+	ETag string `json:"ETag"`
+
+	// Path of the new resource.
 	Location string `json:"Location"`
 
 	// In: Body
@@ -29,6 +32,17 @@ type CreateNetworkCreated struct {
 func NewCreateNetworkCreated() *CreateNetworkCreated {
 
 	return &CreateNetworkCreated{}
+}
+
+// WithETag adds the eTag to the create network created response
+func (o *CreateNetworkCreated) WithETag(eTag string) *CreateNetworkCreated {
+	o.ETag = eTag
+	return o
+}
+
+// SetETag sets the eTag to the create network created response
+func (o *CreateNetworkCreated) SetETag(eTag string) {
+	o.ETag = eTag
 }
 
 // WithLocation adds the location to the create network created response
@@ -55,6 +69,13 @@ func (o *CreateNetworkCreated) SetPayload(payload *models.Network) {
 
 // WriteResponse to the client
 func (o *CreateNetworkCreated) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	// response header ETag
+
+	eTag := o.ETag
+	if eTag != "" {
+		rw.Header().Set("ETag", eTag)
+	}
 
 	// response header Location
 

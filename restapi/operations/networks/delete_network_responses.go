@@ -121,6 +121,49 @@ func (o *DeleteNetworkConflict) WriteResponse(rw http.ResponseWriter, producer r
 
 func (o *DeleteNetworkConflict) DeleteNetworkResponder() {}
 
+// DeleteNetworkPreconditionFailedCode is the HTTP code returned for type DeleteNetworkPreconditionFailed
+const DeleteNetworkPreconditionFailedCode int = 412
+
+// DeleteNetworkPreconditionFailed The resource is not as the request says it must be. `ETag` is its present entity tag; without one there is no such resource.
+//
+// swagger:response deleteNetworkPreconditionFailed
+type DeleteNetworkPreconditionFailed struct {
+
+	// In: Body
+	Payload *models.Problem `json:"body,omitempty"`
+}
+
+// NewDeleteNetworkPreconditionFailed creates DeleteNetworkPreconditionFailed with default headers values
+func NewDeleteNetworkPreconditionFailed() *DeleteNetworkPreconditionFailed {
+
+	return &DeleteNetworkPreconditionFailed{}
+}
+
+// WithPayload adds the payload to the delete network precondition failed response
+func (o *DeleteNetworkPreconditionFailed) WithPayload(payload *models.Problem) *DeleteNetworkPreconditionFailed {
+	o.Payload = payload
+	return o
+}
+
+// SetPayload sets the payload to the delete network precondition failed response
+func (o *DeleteNetworkPreconditionFailed) SetPayload(payload *models.Problem) {
+	o.Payload = payload
+}
+
+// WriteResponse to the client
+func (o *DeleteNetworkPreconditionFailed) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	rw.WriteHeader(412)
+	if o.Payload != nil {
+		payload := o.Payload
+		if err := producer.Produce(rw, payload); err != nil {
+			panic(err) // let the recovery middleware deal with this
+		}
+	}
+}
+
+func (o *DeleteNetworkPreconditionFailed) DeleteNetworkResponder() {}
+
 // DeleteNetworkDefault It failed, for the reason that the document tells.
 //
 // swagger:response deleteNetworkDefault

@@ -18,6 +18,9 @@ const GetNetworkOKCode int = 200
 // swagger:response getNetworkOK
 type GetNetworkOK struct {
 
+	// The resource's entity tag.
+	ETag string `json:"ETag"`
+
 	// In: Body
 	Payload *models.Network `json:"body,omitempty"`
 }
@@ -26,6 +29,17 @@ type GetNetworkOK struct {
 func NewGetNetworkOK() *GetNetworkOK {
 
 	return &GetNetworkOK{}
+}
+
+// WithETag adds the eTag to the get network o k response
+func (o *GetNetworkOK) WithETag(eTag string) *GetNetworkOK {
+	o.ETag = eTag
+	return o
+}
+
+// SetETag sets the eTag to the get network o k response
+func (o *GetNetworkOK) SetETag(eTag string) {
+	o.ETag = eTag
 }
 
 // WithPayload adds the payload to the get network o k response
@@ -42,6 +56,13 @@ func (o *GetNetworkOK) SetPayload(payload *models.Network) {
 // WriteResponse to the client
 func (o *GetNetworkOK) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
 
+	// response header ETag
+
+	eTag := o.ETag
+	if eTag != "" {
+		rw.Header().Set("ETag", eTag)
+	}
+
 	rw.WriteHeader(200)
 	if o.Payload != nil {
 		payload := o.Payload
@@ -52,6 +73,52 @@ func (o *GetNetworkOK) WriteResponse(rw http.ResponseWriter, producer runtime.Pr
 }
 
 func (o *GetNetworkOK) GetNetworkResponder() {}
+
+// GetNetworkNotModifiedCode is the HTTP code returned for type GetNetworkNotModified
+const GetNetworkNotModifiedCode int = 304
+
+// GetNetworkNotModified The resource is as the caller knows it.
+//
+// swagger:response getNetworkNotModified
+type GetNetworkNotModified struct {
+
+	// The resource's entity tag.
+	ETag string `json:"ETag"`
+}
+
+// NewGetNetworkNotModified creates GetNetworkNotModified with default headers values
+func NewGetNetworkNotModified() *GetNetworkNotModified {
+
+	return &GetNetworkNotModified{}
+}
+
+// WithETag adds the eTag to the get network not modified response
+func (o *GetNetworkNotModified) WithETag(eTag string) *GetNetworkNotModified {
+	o.ETag = eTag
+	return o
+}
+
+// SetETag sets the eTag to the get network not modified response
+func (o *GetNetworkNotModified) SetETag(eTag string) {
+	o.ETag = eTag
+}
+
+// WriteResponse to the client
+func (o *GetNetworkNotModified) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	// response header ETag
+
+	eTag := o.ETag
+	if eTag != "" {
+		rw.Header().Set("ETag", eTag)
+	}
+
+	rw.Header().Del(runtime.HeaderContentType) // Remove Content-Type on empty responses
+
+	rw.WriteHeader(304)
+}
+
+func (o *GetNetworkNotModified) GetNetworkResponder() {}
 
 // GetNetworkNotFoundCode is the HTTP code returned for type GetNetworkNotFound
 const GetNetworkNotFoundCode int = 404

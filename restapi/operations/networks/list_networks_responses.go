@@ -53,6 +53,49 @@ func (o *ListNetworksOK) WriteResponse(rw http.ResponseWriter, producer runtime.
 
 func (o *ListNetworksOK) ListNetworksResponder() {}
 
+// ListNetworksGoneCode is the HTTP code returned for type ListNetworksGone
+const ListNetworksGoneCode int = 410
+
+// ListNetworksGone The page is no longer kept. List again.
+//
+// swagger:response listNetworksGone
+type ListNetworksGone struct {
+
+	// In: Body
+	Payload *models.Problem `json:"body,omitempty"`
+}
+
+// NewListNetworksGone creates ListNetworksGone with default headers values
+func NewListNetworksGone() *ListNetworksGone {
+
+	return &ListNetworksGone{}
+}
+
+// WithPayload adds the payload to the list networks gone response
+func (o *ListNetworksGone) WithPayload(payload *models.Problem) *ListNetworksGone {
+	o.Payload = payload
+	return o
+}
+
+// SetPayload sets the payload to the list networks gone response
+func (o *ListNetworksGone) SetPayload(payload *models.Problem) {
+	o.Payload = payload
+}
+
+// WriteResponse to the client
+func (o *ListNetworksGone) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	rw.WriteHeader(410)
+	if o.Payload != nil {
+		payload := o.Payload
+		if err := producer.Produce(rw, payload); err != nil {
+			panic(err) // let the recovery middleware deal with this
+		}
+	}
+}
+
+func (o *ListNetworksGone) ListNetworksResponder() {}
+
 // ListNetworksDefault It failed, for the reason that the document tells.
 //
 // swagger:response listNetworksDefault

@@ -6,11 +6,20 @@ import (
 	"errors"
 	"net/url"
 	golangswaggerpaths "path"
+
+	"github.com/go-openapi/swag/conv"
+	"github.com/go-openapi/swag/stringutils"
 )
 
 // ListNetworksURL generates an URL for the list networks operation
 type ListNetworksURL struct {
+	Annotation []string
+	Continue   *string
+	Limit      *int32
+
 	_basePath string
+	// avoid unkeyed usage
+	_ struct{}
 }
 
 // WithBasePath sets the base path for this url builder, only required when it's different from the
@@ -39,6 +48,40 @@ func (o *ListNetworksURL) Build() (*url.URL, error) {
 		_basePath = "/"
 	}
 	_result.Path = golangswaggerpaths.Join(_basePath, _path)
+
+	qs := make(url.Values)
+
+	var annotationIR []string
+	for _, annotationI := range o.Annotation {
+		annotationIS := annotationI
+		if annotationIS != "" {
+			annotationIR = append(annotationIR, annotationIS)
+		}
+	}
+
+	annotation := stringutils.JoinByFormat(annotationIR, "multi")
+
+	for _, qsv := range annotation {
+		qs.Add("annotation", qsv)
+	}
+
+	var continueVarQ string
+	if o.Continue != nil {
+		continueVarQ = *o.Continue
+	}
+	if continueVarQ != "" {
+		qs.Set("continue", continueVarQ)
+	}
+
+	var limitQ string
+	if o.Limit != nil {
+		limitQ = conv.FormatInteger(*o.Limit)
+	}
+	if limitQ != "" {
+		qs.Set("limit", limitQ)
+	}
+
+	_result.RawQuery = qs.Encode()
 
 	return &_result, nil
 }

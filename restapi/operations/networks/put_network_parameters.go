@@ -30,6 +30,14 @@ func NewPutNetworkParams() PutNetworkParams {
 type PutNetworkParams struct {
 	// HTTP Request Object
 	HTTPRequest *http.Request `json:"-"`
+	// Entity tags, one of which must be the resource's, or `*` for any: otherwise nothing is done (412). What guests report makes no difference, unless
+	// the request is a PATCH that names read-write fields.
+	//
+	// In: header
+	IfMatch *string
+	// Do nothing when there is such a resource already (412).
+	// In: header
+	IfNoneMatch *string
 	// Required: true
 	// In: body
 	Body *models.Network
@@ -49,6 +57,14 @@ func (o *PutNetworkParams) BindRequest(r *http.Request, route *middleware.Matche
 	var res []error
 
 	o.HTTPRequest = r
+
+	if err := o.bindIfMatch(r.Header[http.CanonicalHeaderKey("If-Match")], true, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := o.bindIfNoneMatch(r.Header[http.CanonicalHeaderKey("If-None-Match")], true, route.Formats); err != nil {
+		res = append(res, err)
+	}
 
 	if runtime.HasBody(r) {
 		defer func() {
@@ -87,6 +103,54 @@ func (o *PutNetworkParams) BindRequest(r *http.Request, route *middleware.Matche
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
+	return nil
+}
+
+// bindIfMatch binds and validates parameter IfMatch from header.
+func (o *PutNetworkParams) bindIfMatch(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.IfMatch = &raw
+
+	return nil
+}
+
+// bindIfNoneMatch binds and validates parameter IfNoneMatch from header.
+func (o *PutNetworkParams) bindIfNoneMatch(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.IfNoneMatch = &raw
+
+	if err := o.validateIfNoneMatch(formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// validateIfNoneMatch carries out validations for parameter IfNoneMatch
+func (o *PutNetworkParams) validateIfNoneMatch(formats strfmt.Registry) error {
+
+	if err := validate.EnumCase("If-None-Match", "header", *o.IfNoneMatch, []any{"*"}, true); err != nil {
+		return err
+	}
+
 	return nil
 }
 

@@ -18,6 +18,9 @@ const PutNetworkOKCode int = 200
 // swagger:response putNetworkOK
 type PutNetworkOK struct {
 
+	// The resource's entity tag.
+	ETag string `json:"ETag"`
+
 	// In: Body
 	Payload *models.Network `json:"body,omitempty"`
 }
@@ -26,6 +29,17 @@ type PutNetworkOK struct {
 func NewPutNetworkOK() *PutNetworkOK {
 
 	return &PutNetworkOK{}
+}
+
+// WithETag adds the eTag to the put network o k response
+func (o *PutNetworkOK) WithETag(eTag string) *PutNetworkOK {
+	o.ETag = eTag
+	return o
+}
+
+// SetETag sets the eTag to the put network o k response
+func (o *PutNetworkOK) SetETag(eTag string) {
+	o.ETag = eTag
 }
 
 // WithPayload adds the payload to the put network o k response
@@ -41,6 +55,13 @@ func (o *PutNetworkOK) SetPayload(payload *models.Network) {
 
 // WriteResponse to the client
 func (o *PutNetworkOK) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	// response header ETag
+
+	eTag := o.ETag
+	if eTag != "" {
+		rw.Header().Set("ETag", eTag)
+	}
 
 	rw.WriteHeader(200)
 	if o.Payload != nil {
@@ -61,7 +82,10 @@ const PutNetworkCreatedCode int = 201
 // swagger:response putNetworkCreated
 type PutNetworkCreated struct {
 
-	// Path of the new container network.
+	// The resource's entity tag.
+	ETag string `json:"ETag"`
+
+	// Path of the new resource.
 	Location string `json:"Location"`
 
 	// In: Body
@@ -72,6 +96,17 @@ type PutNetworkCreated struct {
 func NewPutNetworkCreated() *PutNetworkCreated {
 
 	return &PutNetworkCreated{}
+}
+
+// WithETag adds the eTag to the put network created response
+func (o *PutNetworkCreated) WithETag(eTag string) *PutNetworkCreated {
+	o.ETag = eTag
+	return o
+}
+
+// SetETag sets the eTag to the put network created response
+func (o *PutNetworkCreated) SetETag(eTag string) {
+	o.ETag = eTag
 }
 
 // WithLocation adds the location to the put network created response
@@ -99,6 +134,13 @@ func (o *PutNetworkCreated) SetPayload(payload *models.Network) {
 // WriteResponse to the client
 func (o *PutNetworkCreated) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
 
+	// response header ETag
+
+	eTag := o.ETag
+	if eTag != "" {
+		rw.Header().Set("ETag", eTag)
+	}
+
 	// response header Location
 
 	location := o.Location
@@ -116,6 +158,49 @@ func (o *PutNetworkCreated) WriteResponse(rw http.ResponseWriter, producer runti
 }
 
 func (o *PutNetworkCreated) PutNetworkResponder() {}
+
+// PutNetworkPreconditionFailedCode is the HTTP code returned for type PutNetworkPreconditionFailed
+const PutNetworkPreconditionFailedCode int = 412
+
+// PutNetworkPreconditionFailed The resource is not as the request says it must be. `ETag` is its present entity tag; without one there is no such resource.
+//
+// swagger:response putNetworkPreconditionFailed
+type PutNetworkPreconditionFailed struct {
+
+	// In: Body
+	Payload *models.Problem `json:"body,omitempty"`
+}
+
+// NewPutNetworkPreconditionFailed creates PutNetworkPreconditionFailed with default headers values
+func NewPutNetworkPreconditionFailed() *PutNetworkPreconditionFailed {
+
+	return &PutNetworkPreconditionFailed{}
+}
+
+// WithPayload adds the payload to the put network precondition failed response
+func (o *PutNetworkPreconditionFailed) WithPayload(payload *models.Problem) *PutNetworkPreconditionFailed {
+	o.Payload = payload
+	return o
+}
+
+// SetPayload sets the payload to the put network precondition failed response
+func (o *PutNetworkPreconditionFailed) SetPayload(payload *models.Problem) {
+	o.Payload = payload
+}
+
+// WriteResponse to the client
+func (o *PutNetworkPreconditionFailed) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	rw.WriteHeader(412)
+	if o.Payload != nil {
+		payload := o.Payload
+		if err := producer.Produce(rw, payload); err != nil {
+			panic(err) // let the recovery middleware deal with this
+		}
+	}
+}
+
+func (o *PutNetworkPreconditionFailed) PutNetworkResponder() {}
 
 // PutNetworkUnprocessableEntityCode is the HTTP code returned for type PutNetworkUnprocessableEntity
 const PutNetworkUnprocessableEntityCode int = 422

@@ -78,6 +78,49 @@ func (o *DeleteVMNotFound) WriteResponse(rw http.ResponseWriter, producer runtim
 
 func (o *DeleteVMNotFound) DeleteVMResponder() {}
 
+// DeleteVMPreconditionFailedCode is the HTTP code returned for type DeleteVMPreconditionFailed
+const DeleteVMPreconditionFailedCode int = 412
+
+// DeleteVMPreconditionFailed The resource is not as the request says it must be. `ETag` is its present entity tag; without one there is no such resource.
+//
+// swagger:response deleteVmPreconditionFailed
+type DeleteVMPreconditionFailed struct {
+
+	// In: Body
+	Payload *models.Problem `json:"body,omitempty"`
+}
+
+// NewDeleteVMPreconditionFailed creates DeleteVMPreconditionFailed with default headers values
+func NewDeleteVMPreconditionFailed() *DeleteVMPreconditionFailed {
+
+	return &DeleteVMPreconditionFailed{}
+}
+
+// WithPayload adds the payload to the delete Vm precondition failed response
+func (o *DeleteVMPreconditionFailed) WithPayload(payload *models.Problem) *DeleteVMPreconditionFailed {
+	o.Payload = payload
+	return o
+}
+
+// SetPayload sets the payload to the delete Vm precondition failed response
+func (o *DeleteVMPreconditionFailed) SetPayload(payload *models.Problem) {
+	o.Payload = payload
+}
+
+// WriteResponse to the client
+func (o *DeleteVMPreconditionFailed) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	rw.WriteHeader(412)
+	if o.Payload != nil {
+		payload := o.Payload
+		if err := producer.Produce(rw, payload); err != nil {
+			panic(err) // let the recovery middleware deal with this
+		}
+	}
+}
+
+func (o *DeleteVMPreconditionFailed) DeleteVMResponder() {}
+
 // DeleteVMDefault It failed, for the reason that the document tells.
 //
 // swagger:response deleteVmDefault

@@ -18,6 +18,9 @@ const GetVMOKCode int = 200
 // swagger:response getVmOK
 type GetVMOK struct {
 
+	// The resource's entity tag.
+	ETag string `json:"ETag"`
+
 	// In: Body
 	Payload *models.VMBinding `json:"body,omitempty"`
 }
@@ -26,6 +29,17 @@ type GetVMOK struct {
 func NewGetVMOK() *GetVMOK {
 
 	return &GetVMOK{}
+}
+
+// WithETag adds the eTag to the get Vm o k response
+func (o *GetVMOK) WithETag(eTag string) *GetVMOK {
+	o.ETag = eTag
+	return o
+}
+
+// SetETag sets the eTag to the get Vm o k response
+func (o *GetVMOK) SetETag(eTag string) {
+	o.ETag = eTag
 }
 
 // WithPayload adds the payload to the get Vm o k response
@@ -42,6 +56,13 @@ func (o *GetVMOK) SetPayload(payload *models.VMBinding) {
 // WriteResponse to the client
 func (o *GetVMOK) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
 
+	// response header ETag
+
+	eTag := o.ETag
+	if eTag != "" {
+		rw.Header().Set("ETag", eTag)
+	}
+
 	rw.WriteHeader(200)
 	if o.Payload != nil {
 		payload := o.Payload
@@ -52,6 +73,52 @@ func (o *GetVMOK) WriteResponse(rw http.ResponseWriter, producer runtime.Produce
 }
 
 func (o *GetVMOK) GetVMResponder() {}
+
+// GetVMNotModifiedCode is the HTTP code returned for type GetVMNotModified
+const GetVMNotModifiedCode int = 304
+
+// GetVMNotModified The resource is as the caller knows it.
+//
+// swagger:response getVmNotModified
+type GetVMNotModified struct {
+
+	// The resource's entity tag.
+	ETag string `json:"ETag"`
+}
+
+// NewGetVMNotModified creates GetVMNotModified with default headers values
+func NewGetVMNotModified() *GetVMNotModified {
+
+	return &GetVMNotModified{}
+}
+
+// WithETag adds the eTag to the get Vm not modified response
+func (o *GetVMNotModified) WithETag(eTag string) *GetVMNotModified {
+	o.ETag = eTag
+	return o
+}
+
+// SetETag sets the eTag to the get Vm not modified response
+func (o *GetVMNotModified) SetETag(eTag string) {
+	o.ETag = eTag
+}
+
+// WriteResponse to the client
+func (o *GetVMNotModified) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	// response header ETag
+
+	eTag := o.ETag
+	if eTag != "" {
+		rw.Header().Set("ETag", eTag)
+	}
+
+	rw.Header().Del(runtime.HeaderContentType) // Remove Content-Type on empty responses
+
+	rw.WriteHeader(304)
+}
+
+func (o *GetVMNotModified) GetVMResponder() {}
 
 // GetVMNotFoundCode is the HTTP code returned for type GetVMNotFound
 const GetVMNotFoundCode int = 404

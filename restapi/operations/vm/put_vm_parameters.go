@@ -38,6 +38,14 @@ func NewPutVMParams() PutVMParams {
 type PutVMParams struct {
 	// HTTP Request Object
 	HTTPRequest *http.Request `json:"-"`
+	// Entity tags, one of which must be the resource's, or `*` for any: otherwise nothing is done (412). What guests report makes no difference, unless
+	// the request is a PATCH that names read-write fields.
+	//
+	// In: header
+	IfMatch *string
+	// Do nothing when there is such a resource already (412).
+	// In: header
+	IfNoneMatch *string
 	// Required: true
 	// In: body
 	Body *models.VMBinding
@@ -62,6 +70,14 @@ func (o *PutVMParams) BindRequest(r *http.Request, route *middleware.MatchedRout
 
 	o.HTTPRequest = r
 	qs := runtime.Values(r.URL.Query())
+
+	if err := o.bindIfMatch(r.Header[http.CanonicalHeaderKey("If-Match")], true, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := o.bindIfNoneMatch(r.Header[http.CanonicalHeaderKey("If-None-Match")], true, route.Formats); err != nil {
+		res = append(res, err)
+	}
 
 	if runtime.HasBody(r) {
 		defer func() {
@@ -105,6 +121,54 @@ func (o *PutVMParams) BindRequest(r *http.Request, route *middleware.MatchedRout
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
+	return nil
+}
+
+// bindIfMatch binds and validates parameter IfMatch from header.
+func (o *PutVMParams) bindIfMatch(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.IfMatch = &raw
+
+	return nil
+}
+
+// bindIfNoneMatch binds and validates parameter IfNoneMatch from header.
+func (o *PutVMParams) bindIfNoneMatch(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.IfNoneMatch = &raw
+
+	if err := o.validateIfNoneMatch(formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// validateIfNoneMatch carries out validations for parameter IfNoneMatch
+func (o *PutVMParams) validateIfNoneMatch(formats strfmt.Registry) error {
+
+	if err := validate.EnumCase("If-None-Match", "header", *o.IfNoneMatch, []any{"*"}, true); err != nil {
+		return err
+	}
+
 	return nil
 }
 

@@ -18,6 +18,9 @@ const PutVMOKCode int = 200
 // swagger:response putVmOK
 type PutVMOK struct {
 
+	// The resource's entity tag.
+	ETag string `json:"ETag"`
+
 	// In: Body
 	Payload *models.VMBinding `json:"body,omitempty"`
 }
@@ -26,6 +29,17 @@ type PutVMOK struct {
 func NewPutVMOK() *PutVMOK {
 
 	return &PutVMOK{}
+}
+
+// WithETag adds the eTag to the put Vm o k response
+func (o *PutVMOK) WithETag(eTag string) *PutVMOK {
+	o.ETag = eTag
+	return o
+}
+
+// SetETag sets the eTag to the put Vm o k response
+func (o *PutVMOK) SetETag(eTag string) {
+	o.ETag = eTag
 }
 
 // WithPayload adds the payload to the put Vm o k response
@@ -41,6 +55,13 @@ func (o *PutVMOK) SetPayload(payload *models.VMBinding) {
 
 // WriteResponse to the client
 func (o *PutVMOK) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	// response header ETag
+
+	eTag := o.ETag
+	if eTag != "" {
+		rw.Header().Set("ETag", eTag)
+	}
 
 	rw.WriteHeader(200)
 	if o.Payload != nil {
@@ -61,6 +82,12 @@ const PutVMCreatedCode int = 201
 // swagger:response putVmCreated
 type PutVMCreated struct {
 
+	// The resource's entity tag.
+	ETag string `json:"ETag"`
+
+	// Path of the new resource.
+	Location string `json:"Location"`
+
 	// In: Body
 	Payload *models.VMBinding `json:"body,omitempty"`
 }
@@ -69,6 +96,28 @@ type PutVMCreated struct {
 func NewPutVMCreated() *PutVMCreated {
 
 	return &PutVMCreated{}
+}
+
+// WithETag adds the eTag to the put Vm created response
+func (o *PutVMCreated) WithETag(eTag string) *PutVMCreated {
+	o.ETag = eTag
+	return o
+}
+
+// SetETag sets the eTag to the put Vm created response
+func (o *PutVMCreated) SetETag(eTag string) {
+	o.ETag = eTag
+}
+
+// WithLocation adds the location to the put Vm created response
+func (o *PutVMCreated) WithLocation(location string) *PutVMCreated {
+	o.Location = location
+	return o
+}
+
+// SetLocation sets the location to the put Vm created response
+func (o *PutVMCreated) SetLocation(location string) {
+	o.Location = location
 }
 
 // WithPayload adds the payload to the put Vm created response
@@ -84,6 +133,20 @@ func (o *PutVMCreated) SetPayload(payload *models.VMBinding) {
 
 // WriteResponse to the client
 func (o *PutVMCreated) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	// response header ETag
+
+	eTag := o.ETag
+	if eTag != "" {
+		rw.Header().Set("ETag", eTag)
+	}
+
+	// response header Location
+
+	location := o.Location
+	if location != "" {
+		rw.Header().Set("Location", location)
+	}
 
 	rw.WriteHeader(201)
 	if o.Payload != nil {
@@ -181,6 +244,49 @@ func (o *PutVMConflict) WriteResponse(rw http.ResponseWriter, producer runtime.P
 }
 
 func (o *PutVMConflict) PutVMResponder() {}
+
+// PutVMPreconditionFailedCode is the HTTP code returned for type PutVMPreconditionFailed
+const PutVMPreconditionFailedCode int = 412
+
+// PutVMPreconditionFailed The resource is not as the request says it must be. `ETag` is its present entity tag; without one there is no such resource.
+//
+// swagger:response putVmPreconditionFailed
+type PutVMPreconditionFailed struct {
+
+	// In: Body
+	Payload *models.Problem `json:"body,omitempty"`
+}
+
+// NewPutVMPreconditionFailed creates PutVMPreconditionFailed with default headers values
+func NewPutVMPreconditionFailed() *PutVMPreconditionFailed {
+
+	return &PutVMPreconditionFailed{}
+}
+
+// WithPayload adds the payload to the put Vm precondition failed response
+func (o *PutVMPreconditionFailed) WithPayload(payload *models.Problem) *PutVMPreconditionFailed {
+	o.Payload = payload
+	return o
+}
+
+// SetPayload sets the payload to the put Vm precondition failed response
+func (o *PutVMPreconditionFailed) SetPayload(payload *models.Problem) {
+	o.Payload = payload
+}
+
+// WriteResponse to the client
+func (o *PutVMPreconditionFailed) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	rw.WriteHeader(412)
+	if o.Payload != nil {
+		payload := o.Payload
+		if err := producer.Produce(rw, payload); err != nil {
+			panic(err) // let the recovery middleware deal with this
+		}
+	}
+}
+
+func (o *PutVMPreconditionFailed) PutVMResponder() {}
 
 // PutVMUnprocessableEntityCode is the HTTP code returned for type PutVMUnprocessableEntity
 const PutVMUnprocessableEntityCode int = 422
