@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Validate checks what an executor means; its syntax is the API specification's matter. It expects
@@ -88,6 +89,15 @@ func (v *validator) time(field string, t UnixNano) {
 	}
 }
 
+// seconds refuses what a guest can report and RFC 3339 cannot say.
+func (v *validator) seconds(field string, t UnixSeconds) { v.year(field, t.Time()) }
+
+func (v *validator) year(field string, t time.Time) {
+	if y := t.Year(); y < 0 || y > 9999 {
+		v.faults.Add(field, "must be in the years 0 to 9999")
+	}
+}
+
 // names checks the keys of a map that become part of VM keys: VMX keys ignore ASCII case, so names do too.
 func (v *validator) names(field string, names []string) {
 	seen := make(map[string]string, len(names))
@@ -116,9 +126,7 @@ func (v *validator) diagnostics(at string, d *Diagnostics) {
 	for i, e := range d.ExitLogs {
 		field := Path(at, "exitLogs", strconv.Itoa(i))
 		v.text(Path(field, "message"), e.Message)
-		if y := e.Time.Year(); y < 0 || y > 9999 {
-			v.faults.Add(Path(field, "time"), "must be in the years 0 to 9999")
-		}
+		v.year(Path(field, "time"), e.Time)
 	}
 	if d.SysLogConfig != nil {
 		v.text(Path(at, "sysLogConfig", "network"), d.SysLogConfig.Network)
@@ -161,6 +169,9 @@ func (v *validator) sessions(at string, sessions map[string]*SessionConfig) {
 			v.faults.Add(Path(field, "id"), "must be the session's key in the map")
 		}
 		v.common(field, &s.Common)
+		v.seconds(Path(field, "detail", "createTime"), s.Detail.CreateTime)
+		v.seconds(Path(field, "detail", "startTime"), s.Detail.StartTime)
+		v.seconds(Path(field, "detail", "stopTime"), s.Detail.StopTime)
 		v.text(Path(field, "cmd", "path"), s.Cmd.Path)
 		v.texts(Path(field, "cmd", "args"), s.Cmd.Args)
 		v.texts(Path(field, "cmd", "env"), s.Cmd.Env)

@@ -74,6 +74,8 @@ func TestValidateNamesTheField(t *testing.T) {
 		{"session with another id", func(c *ExecutorConfig) { c.Sessions["web"].ID = "other" }, "sessions.web.id"},
 		{"env with escape", func(c *ExecutorConfig) { c.Sessions["web"].Cmd.Env = []string{"OK=1", "A=\x1b"} }, "sessions.web.cmd.env.1"},
 		{"arg is <nil>", func(c *ExecutorConfig) { c.Execs["web"].Cmd.Args = []string{"<nil>"} }, "execs.web.cmd.args.0"},
+		{"start time beyond RFC 3339", func(c *ExecutorConfig) { c.Sessions["web"].Detail.StartTime = 1 << 62 }, "sessions.web.detail.startTime"},
+		{"stop time before RFC 3339", func(c *ExecutorConfig) { c.Execs["web"].Detail.StopTime = -1 << 40 }, "execs.web.detail.stopTime"},
 		{"exit log message", func(c *ExecutorConfig) { c.Sessions["web"].Diagnostics.ExitLogs = []ExitLog{{Message: "\x01"}} }, "sessions.web.diagnostics.exitLogs.0.message"},
 		{"syslog address", func(c *ExecutorConfig) { c.Diagnostics.SysLogConfig = &SysLogConfig{RAddr: "\x01"} }, "diagnostics.sysLogConfig.rAddr"},
 		{"relative mount", func(c *ExecutorConfig) { c.Mounts["data"] = MountSpec{Source: c.Mounts["data"].Source, Path: "data"} }, "mounts.data.path"},

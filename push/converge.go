@@ -55,8 +55,8 @@ func (r *Reconciler) pin(ctx context.Context, driver vm.Driver, e *store.Executo
 	if err != nil {
 		return nil, err
 	}
-	err = r.Store.Pin(ctx, e.Config.ID, instance)
-	if errors.Is(err, store.ErrUnbound) || errors.Is(err, store.ErrNotFound) {
+	err = r.Store.Pin(ctx, e.Config.ID, e.Binding, instance)
+	if isGone(err) {
 		return nil, nil // its own event brings us back
 	}
 	if err != nil {

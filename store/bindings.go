@@ -2,9 +2,12 @@ package store
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"maps"
 	"reflect"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -28,33 +31,18 @@ type Unbinding struct {
 	Revision                        uint64
 }
 
-// Validate checks what a client says of a binding.
-func (b *Binding) Validate() error {
-	var faults executor.Faults
-	if b.Driver == "" {
-		faults.Add("driver", "must name a driver")
-	}
-	if b.Ref == "" {
-		faults.Add("ref", "must name a VM")
-	}
-	var more executor.Faults
-	if err := b.VM.Validate(); err != nil && !errors.As(err, &more) {
-		return err
-	}
-	return append(faults, more...).Err()
-}
-
 // Bind binds an executor to a VM, or replaces its binding. The VM of the old one still has to be cleaned: see
 // Unbindings. The same reference keeps the VM that it was resolved to. Errors: executor.Faults, ErrNotFound, *ClaimedError.
 func (s *Store) Bind(ctx context.Context, id string, b Binding) (e *Executor, created bool, err error) {
 	revision, err := s.update(ctx, func(t *txn) error {
-		kv, found, err := t.get(executorKey(id))
-		if err != nil || !found {
+		loaded, err := t.load(id)
+		if err != nil || loaded == nil {
 			return firstOf(err, notFound("executor", id))
 		}
-		if e, err = t.executor(kv); err != nil {
+		if err := b.check().Err(); err != nil {
 			return err
 		}
+		e = loaded
 		var old bindingRecord
 		at, found, err := t.read(bindingKey(id), &old)
 		if err != nil {
@@ -62,28 +50,45 @@ func (s *Store) Bind(ctx context.Context, id string, b Binding) (e *Executor, cr
 		}
 		t.event = Event{Kind: KindVM, ID: id, Name: e.Config.Name, Action: ActionBind}
 		if created = !found; created {
-			e.Binding, err = s.bind(t, id, nil, 0, b)
+			e.Binding, err = t.bind(id, nil, 0, b)
 		} else {
-			e.Binding, err = s.bind(t, id, &old, at, b)
+			e.Binding, err = t.bind(id, &old, at, b)
 		}
 		return err
 	})
-	e, err = s.settled(e, revision, err)
+	e, err = settled(e, revision, err)
 	return e, created, err
 }
 
-// bind claims the VM for an executor, and lets go of the one it had.
-func (s *Store) bind(t *txn, id string, old *bindingRecord, at uint64, b Binding) (*Binding, error) {
+// Validate checks what a client says of a binding; its error is executor.Faults.
+func (b *Binding) Validate() error { return b.check().Err() }
+
+// check gives what is wrong with a binding.
+func (b *Binding) check() (faults executor.Faults) {
+	if !executor.ValidName(b.Driver) {
+		faults.Add("driver", "must name a driver")
+	}
+	switch {
+	case b.Ref == "" || !utf8.ValidString(b.Ref) || strings.ContainsFunc(b.Ref, unicode.IsControl):
+		faults.Add("ref", "must name a VM, without control characters")
+	case len(b.Ref) > MaxRef:
+		faults.Add("ref", fmt.Sprintf("must have at most %d bytes", MaxRef))
+	}
+	own, _ := faultsOf(b.VM.Validate()) // it has no other errors
+	return append(faults, own...)
+}
+
+// bind claims the VM for an executor, and lets go of the one it had. It ends with errUnchanged when the executor is
+// bound so already.
+func (t *txn) bind(id string, old *bindingRecord, at uint64, b Binding) (*Binding, error) {
 	vm := b.VM.Clone()
 	vm.Canonicalize()
-	if err := b.Validate(); err != nil {
-		return nil, err
-	}
 	rec := &bindingRecord{Driver: b.Driver, Ref: canonicalRef(b.Ref), VM: *vm, TakeOver: b.TakeOver}
-	if old != nil && old.Driver == rec.Driver && (old.Ref == rec.Ref || old.Instance == rec.Ref) {
+	if old != nil && old.Driver == rec.Driver && (old.Ref == rec.Ref || canonicalRef(old.Instance) == rec.Ref) {
 		rec.Instance, rec.Base = old.Instance, old.Base
-		if same := *old; rec.Ref == same.Ref && rec.TakeOver == same.TakeOver && reflect.DeepEqual(rec.VM, same.VM) {
-			return same.binding(at), errUnchanged
+		rec.TakeOver = b.TakeOver && old.Base == nil // it was forgotten after the first push, and stays so
+		if rec.Ref == old.Ref && rec.TakeOver == old.TakeOver && reflect.DeepEqual(rec.VM, old.VM) {
+			return old.binding(at), errUnchanged
 		}
 	} else if old != nil {
 		if err := t.leave(id, old); err != nil {
@@ -93,7 +98,7 @@ func (s *Store) bind(t *txn, id string, old *bindingRecord, at uint64, b Binding
 	if err := t.claim(id, rec.Driver, rec.Ref); err != nil {
 		return nil, err
 	}
-	if old != nil && rec.Instance != "" && old.Ref != rec.Ref && old.Ref != rec.Instance {
+	if old != nil && rec.Instance != "" && old.Ref != rec.Ref {
 		t.delete(claimKey(old.Driver, old.Ref))
 	}
 	if err := t.write(bindingKey(id), rec); err != nil {
@@ -145,12 +150,12 @@ func (s *Store) Unbind(ctx context.Context, id string) error {
 			return firstOf(err, notFound("executor", id))
 		}
 		t.event = Event{Kind: KindVM, ID: id, Name: rec.Config.Name, Action: ActionUnbind}
-		return s.unbind(t, id)
+		return t.unbind(id)
 	})
 	return err
 }
 
-func (s *Store) unbind(t *txn, id string) error {
+func (t *txn) unbind(id string) error {
 	var old bindingRecord
 	_, found, err := t.read(bindingKey(id), &old)
 	if err != nil || !found {
@@ -160,17 +165,21 @@ func (s *Store) unbind(t *txn, id string) error {
 	return t.leave(id, &old)
 }
 
-// Pin notes which VM a binding's reference was resolved to: from now on it is that one, whatever the reference may come to
-// mean. Errors: ErrUnbound, *ClaimedError.
-func (s *Store) Pin(ctx context.Context, id, instance string) error {
+// Pin notes which VM the reference of a binding was resolved to: from now on it is that one, whatever the reference may
+// come to mean. Errors: ErrUnbound; ErrConflict when the executor is bound otherwise by now; *ClaimedError.
+func (s *Store) Pin(ctx context.Context, id string, resolved *Binding, instance string) error {
 	_, err := s.update(ctx, func(t *txn) error {
 		var b bindingRecord
 		at, found, err := t.read(bindingKey(id), &b)
-		if err != nil || !found {
+		switch {
+		case err != nil || !found:
 			return firstOf(err, ErrUnbound)
-		}
-		if b.Instance == instance {
+		case b.Driver != resolved.Driver || b.Ref != resolved.Ref:
+			return ErrConflict
+		case b.Instance == instance:
 			return errUnchanged
+		case b.Instance != "":
+			return ErrConflict
 		}
 		if err := t.claim(id, b.Driver, instance); err != nil {
 			return err
@@ -220,31 +229,27 @@ func (t *txn) pinned(id, instance string) (*bindingRecord, uint64, error) {
 // executor.Faults when the report is not valid, ErrNotFound, and those of Confirm.
 func (s *Store) Report(ctx context.Context, id, instance string, base map[string]string, apply func(*executor.ExecutorConfig) ([]string, error)) (e *Executor, err error) {
 	revision, err := s.update(ctx, func(t *txn) error {
-		var old executorRecord
-		at, found, err := t.read(executorKey(id), &old)
-		if err != nil || !found {
+		old, err := t.load(id)
+		if err != nil || old == nil {
 			return firstOf(err, notFound("executor", id))
 		}
 		b, boundAt, err := t.pinned(id, instance)
 		if err != nil {
 			return err
 		}
-		next, err := t.resolved(old.Config)
-		if err != nil {
-			return err
-		}
+		next := old.Config.Clone()
 		if _, err = apply(next); err != nil {
 			return err
 		}
 		next.Canonicalize()
-		if e, err = s.replaceExecutor(t, &old, at, next, ActionReport); err != nil {
+		if e, err = s.replaceExecutor(t, old, next, ActionReport); err != nil {
 			return err
 		}
 		b.Revision, b.Base = or(b.Revision, boundAt), base
 		e.Binding = b.binding(b.Revision)
 		return t.write(bindingKey(id), b)
 	})
-	return s.settled(e, revision, err)
+	return settled(e, revision, err)
 }
 
 // Unbindings gives the VMs that still have to be cleaned.

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -33,7 +32,7 @@ func (s *Store) PutNetwork(ctx context.Context, n Network) (_ *Network, created 
 }
 
 func (s *Store) writeNetwork(ctx context.Context, n Network, replace bool) (_ *Network, created bool, err error) {
-	next := &networkRecord{Config: n.Config.Clone(), Annotations: maps.Clone(n.Annotations), CreateTime: n.CreateTime.UTC()}
+	next := &networkRecord{Config: n.Config.Clone(), Annotations: maps.Clone(n.Annotations), CreateTime: n.CreateTime.UTC().Round(0)}
 	next.Config.Canonicalize()
 	if len(next.Annotations) == 0 {
 		next.Annotations = nil
@@ -55,7 +54,7 @@ func (s *Store) writeNetwork(ctx context.Context, n Network, replace bool) (_ *N
 		rec := *next
 		if rec.CreateTime.IsZero() {
 			if rec.CreateTime = old.CreateTime; created {
-				rec.CreateTime = s.now().UTC()
+				rec.CreateTime = s.now().UTC().Round(0)
 			}
 		}
 		made.CreateTime = rec.CreateTime
@@ -79,9 +78,10 @@ func (s *Store) writeNetwork(ctx context.Context, n Network, replace bool) (_ *N
 
 func changedFields(old, next *networkRecord) []string {
 	var changes []change
-	compare("", reflect.ValueOf(*old.Config), reflect.ValueOf(*next.Config), &changes)
-	compare("annotations", reflect.ValueOf(old.Annotations), reflect.ValueOf(next.Annotations), &changes)
-	compare("createTime", reflect.ValueOf(old.CreateTime), reflect.ValueOf(next.CreateTime), &changes)
+	var top place
+	compare(top, reflect.ValueOf(*old.Config), reflect.ValueOf(*next.Config), &changes)
+	compare(top.step("annotations"), reflect.ValueOf(old.Annotations), reflect.ValueOf(next.Annotations), &changes)
+	compare(top.step("createTime"), reflect.ValueOf(old.CreateTime), reflect.ValueOf(next.CreateTime), &changes)
 	var fields []string
 	for _, c := range changes {
 		fields = append(fields, c.path)
@@ -90,72 +90,24 @@ func changedFields(old, next *networkRecord) []string {
 	return fields
 }
 
-// checkNetwork checks a container network as it will be encoded in an executor's endpoint.
-func (s *Store) checkNetwork(n *networkRecord) error {
-	var faults executor.Faults
-	if err := n.Config.Validate(); err != nil && !errors.As(err, &faults) {
-		return err
-	}
-	annotated := &executor.ExecutorConfig{Common: executor.Common{ID: "x"}, Annotations: n.Annotations}
-	var more executor.Faults
-	if err := annotated.Validate(); err != nil && !errors.As(err, &more) {
-		return err
-	}
-	faults = append(faults, more...)
-	if err := faults.Err(); err != nil {
-		return err
-	}
-	const endpoint = "x"
-	annotated.Networks = map[string]*executor.NetworkEndpoint{endpoint: {Network: *n.Config}}
-	err := s.checkSize(&Executor{Config: annotated})
-	if errors.As(err, &faults) {
-		prefix := executor.Path("networks", endpoint, "network") + "."
-		for i := range faults {
-			if len(faults[i].Field) > len(prefix) && faults[i].Field[:len(prefix)] == prefix {
-				faults[i].Field = faults[i].Field[len(prefix):]
-			}
-		}
-		return faults
-	}
-	return err
-}
-
 // DeleteNetwork removes a container network that no endpoint follows. Errors: ErrNotFound, *InUseError.
 func (s *Store) DeleteNetwork(ctx context.Context, name string) error {
 	_, err := s.update(ctx, func(t *txn) error {
 		if _, found, err := t.get(networkKey(name)); err != nil || !found {
 			return firstOf(err, notFound("container network", name))
 		}
-		refs, err := t.below(referenceKey(name, ""))
+		refs, err := t.below(followersKey(name))
 		if err != nil {
 			return err
 		}
 		if len(refs) > 0 {
-			return t.inUse(name, refs)
+			return &InUseError{Network: name, By: holders(refs)}
 		}
 		t.delete(networkKey(name))
 		t.event = Event{Kind: KindNetwork, ID: name, Name: name, Action: ActionDelete}
 		return nil
 	})
 	return err
-}
-
-// inUse names the endpoints that follow a network.
-func (t *txn) inUse(name string, refs []KV) error {
-	inUse := &InUseError{Network: name}
-	for _, ref := range refs {
-		_, id := lastStep(ref.Key)
-		var rec executorRecord
-		if _, _, err := t.read(executorKey(id), &rec); err != nil {
-			return err
-		}
-		for _, endpoint := range slices.Sorted(maps.Keys(rec.Config.Networks)) {
-			if rec.Config.Networks[endpoint].NetworkRef == name {
-				inUse.By = append(inUse.By, id+"/"+endpoint)
-			}
-		}
-	}
-	return inUse
 }
 
 // Network gives one container network; ErrNotFound.
@@ -190,17 +142,15 @@ func (s *Store) Networks(ctx context.Context) (list []*Network, revision uint64,
 	return list, revision, err
 }
 
-// ExecutorsOn gives the ids of the executors that follow a container network.
+// ExecutorsOn gives the ids of the executors that follow a container network, in order.
 func (s *Store) ExecutorsOn(ctx context.Context, name string) (ids []string, err error) {
 	err = s.engine.View(ctx, func(snap Snapshot) error {
-		for kv, err := range snap.Range(referenceKey(name, "")) {
-			if err != nil {
-				return err
-			}
-			_, id := lastStep(kv.Key)
-			ids = append(ids, id)
+		refs, err := collect(snap, followersKey(name))
+		for _, holder := range holders(refs) {
+			ids = append(ids, executorOf(holder))
 		}
-		return nil
+		ids = slices.Compact(ids)
+		return err
 	})
 	return ids, err
 }

@@ -3,7 +3,6 @@ package store
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/vmexecutor/config-server/executor"
@@ -11,18 +10,6 @@ import (
 
 // recordFormat is the newest format of records that this program writes and reads.
 const recordFormat = 1
-
-// Keys of the engine. Names have no slash.
-func executorKey(id string) string            { return "executor/" + id }
-func networkKey(name string) string           { return "network/" + name }
-func bindingKey(id string) string             { return "vm/" + id }
-func claimKey(driver, ref string) string      { return "claim/" + driver + "/" + ref }
-func unbindingKey(driver, inst string) string { return "unbinding/" + driver + "/" + inst }
-func referenceKey(network, id string) string  { return "ref/" + network + "/" + id }
-func lastStep(key string) (prefix, step string) {
-	i := strings.LastIndexByte(key, '/')
-	return key[:i+1], key[i+1:]
-}
 
 // record is what is stored under a key. Each says which format it has, so that a program which is older than its
 // data does not misread it.
@@ -44,14 +31,18 @@ func encode(r record) ([]byte, error) {
 }
 
 func decode(kv KV, r record) error {
-	var h header
-	if err := json.Unmarshal(kv.Value, &h); err != nil {
-		return fmt.Errorf("record %s: %w", kv.Key, err)
+	err := json.Unmarshal(kv.Value, r)
+	format := *r.format()
+	if err != nil { // a newer format need not even fit
+		var h header
+		if json.Unmarshal(kv.Value, &h) == nil {
+			format = h.Format
+		}
 	}
-	if h.Format > recordFormat {
-		return fmt.Errorf("record %s has format %d: %w", kv.Key, h.Format, ErrFormat)
+	if format > recordFormat {
+		return fmt.Errorf("record %s has format %d: %w", kv.Key, format, ErrFormat)
 	}
-	if err := json.Unmarshal(kv.Value, r); err != nil {
+	if err != nil {
 		return fmt.Errorf("record %s: %w", kv.Key, err)
 	}
 	return nil
