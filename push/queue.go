@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// errStopped answers who waits for work that will not be done any more.
-var errStopped = errors.New("the server is stopping")
+// ErrStopped answers who waits for work that will not be done any more.
+var ErrStopped = errors.New("the server is stopping")
 
 // queue hands out each task to one worker at a time. A task that is added while it is worked on
 // is handed out once more afterwards, however often it was added: bursts coalesce.
@@ -66,7 +66,7 @@ func (q *queue) wait(ctx context.Context, t task) error {
 	q.mu.Lock()
 	if q.closed {
 		q.mu.Unlock()
-		return errStopped
+		return ErrStopped
 	}
 	ended := make(chan struct{})
 	e := q.addLocked(t)

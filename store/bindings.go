@@ -60,6 +60,9 @@ func (s *Store) Bind(ctx context.Context, id string, b Binding) (e *Executor, cr
 	return e, created, err
 }
 
+// Validate checks what a client says of a binding; its error is executor.Faults.
+func (b *Binding) Validate() error { return b.check().Err() }
+
 // check gives what is wrong with a binding.
 func (b *Binding) check() (faults executor.Faults) {
 	if !executor.ValidName(b.Driver) {

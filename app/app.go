@@ -1,0 +1,207 @@
+// Package app puts the server together: it is the one place that knows which store engine,
+// which drivers and which listeners there are. cmd/config-server runs it, and so do the tests
+// and the demo, in process or as the real binary.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/vmexecutor/config-server/handlers"
+	"github.com/vmexecutor/config-server/push"
+	"github.com/vmexecutor/config-server/store"
+	"github.com/vmexecutor/config-server/store/bolt"
+	"github.com/vmexecutor/config-server/vm"
+	"github.com/vmexecutor/config-server/vm/vsphere"
+	"github.com/vmexecutor/config-server/vm/vsphere/simulator"
+)
+
+// stopLimit is how long a stop waits for requests that are under way.
+const stopLimit = 10 * time.Second
+
+// Run serves until ctx ends, then stops in order: requests finish, pushes stop at a safe point,
+// the store closes. An error says what kept the server from starting, or broke it.
+func Run(ctx context.Context, o Options) (err error) {
+	if err := o.validate(); err != nil {
+		return err
+	}
+	log, err := o.logger()
+	if err != nil {
+		return err
+	}
+	var closers closers
+	defer func() { err = errors.Join(err, closers.close(log)) }()
+
+	engine, err := bolt.Open(o.DataDir)
+	if err != nil {
+		return err
+	}
+	closers.add("store", engine.Close)
+	st, err := store.New(engine, store.Options{Logger: log})
+	if err != nil {
+		return err
+	}
+
+	listeners, addresses, err := o.listen()
+	if err != nil {
+		return err
+	}
+	for _, l := range listeners {
+		closers.add("listener", func() error { return ignoreClosed(l.Close()) })
+	}
+	driver, err := o.startVSphere(ctx, log, &closers, &addresses)
+	if err != nil {
+		return err
+	}
+
+	reconciler := push.New(push.Options{Store: st, Drivers: map[string]vm.Driver{"vsphere": driver}, Logger: log})
+	handler, err := handlers.New(handlers.Options{Store: st, Push: reconciler, Version: version(), Logger: log})
+	if err != nil {
+		return err
+	}
+
+	log.Info("listening", "what", "api", "url", addresses.API)
+	if addresses.Socket != "" {
+		log.Info("listening", "what", "api", "socket", addresses.Socket)
+	}
+	if addresses.Simulator != "" {
+		log.Info("listening", "what", "vsphere simulator", "url", addresses.Simulator)
+	}
+	return o.serve(ctx, log, reconciler, handler, listeners, addresses)
+}
+
+// serve runs the reconciler and the HTTP server until ctx ends or one of them fails.
+func (o *Options) serve(ctx context.Context, log *slog.Logger, reconciler *push.Reconciler, handler http.Handler, listeners []net.Listener, addresses Addresses) error {
+	failed := make(chan error, len(listeners)+1)
+	pushCtx, stopPush := context.WithCancel(context.WithoutCancel(ctx))
+	pushed := make(chan struct{})
+	go func() {
+		defer close(pushed)
+		if err := reconciler.Run(pushCtx); err != nil {
+			failed <- fmt.Errorf("push: %w", err)
+		}
+	}()
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		WriteTimeout:      2 * time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	for _, l := range listeners {
+		go func() {
+			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("serve %s: %w", l.Addr(), err)
+			}
+		}()
+	}
+	log.Info("serving")
+	if o.Ready != nil {
+		o.Ready(addresses)
+	}
+
+	var err error
+	select {
+	case <-ctx.Done():
+		log.Info("stopping")
+	case err = <-failed:
+	}
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+	defer cancel()
+	if stopErr := server.Shutdown(stopCtx); stopErr != nil {
+		log.Warn("requests were cut off", "error", stopErr)
+		server.Close()
+	}
+	stopPush()
+	<-pushed
+	return err
+}
+
+// listen opens the API's listeners.
+func (o *Options) listen() ([]net.Listener, Addresses, error) {
+	var a Addresses
+	tcp, err := net.Listen("tcp", net.JoinHostPort(o.Host, strconv.Itoa(int(o.Port))))
+	if err != nil {
+		return nil, a, fmt.Errorf("--host, --port: %w", err)
+	}
+	listeners := []net.Listener{tcp}
+	a.API = "http://" + tcp.Addr().String()
+	if o.SocketPath != "" {
+		socket, err := listenSocket(o.SocketPath)
+		if err != nil {
+			tcp.Close()
+			return nil, a, err
+		}
+		listeners, a.Socket = append(listeners, socket), o.SocketPath
+	}
+	return listeners, a, nil
+}
+
+// startVSphere makes the driver for the vCenter that the options name, or for a simulator of our own.
+func (o *Options) startVSphere(ctx context.Context, log *slog.Logger, closers *closers, addresses *Addresses) (vm.Driver, error) {
+	options := vsphere.Options{Insecure: o.VSphereInsecure, Logger: log}
+	if o.VSphereURL != "" {
+		v, err := o.vSphere(os.Getenv)
+		if err != nil {
+			return nil, err
+		}
+		options.URL, options.Username, options.Password = v.url, v.username, v.password
+	} else {
+		sim, err := simulator.Start(ctx, simulator.Options{Listen: o.SimulatorListen, VMs: o.SimulatorVMs, Logger: log})
+		if err != nil {
+			return nil, fmt.Errorf("--simulator-listen: %w", err)
+		}
+		closers.add("simulator", func() error { return withLimit(sim.Close) })
+		options.URL, options.Username, options.Password = sim.URL(), simulator.Username, simulator.Password
+		addresses.Simulator = sim.URL().String()
+	}
+	driver, err := vsphere.New(options)
+	if err != nil {
+		return nil, fmt.Errorf("--vsphere-url: %w", err)
+	}
+	closers.add("vsphere", func() error { return withLimit(driver.Close) })
+	return driver, nil
+}
+
+// closers are closed in reverse, each whatever the others say.
+type closers []closer
+
+type closer struct {
+	name  string
+	close func() error
+}
+
+func (c *closers) add(name string, f func() error) { *c = append(*c, closer{name, f}) }
+
+func (c *closers) close(log *slog.Logger) error {
+	var errs []error
+	for i := len(*c) - 1; i >= 0; i-- {
+		x := (*c)[i]
+		if err := x.close(); err != nil {
+			errs = append(errs, fmt.Errorf("close %s: %w", x.name, err))
+		}
+	}
+	log.Info("stopped")
+	return errors.Join(errs...)
+}
+
+func withLimit(f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+	defer cancel()
+	return f(ctx)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,144 @@
+package app
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+)
+
+// Options are what the server is started with. The tags make them command-line flags; the
+// credentials of a vCenter have none, because command lines are for everybody to read.
+type Options struct {
+	Host       string `long:"host" value-name:"ADDRESS" default:"127.0.0.1" description:"Loopback address to serve the API on"`
+	Port       uint16 `long:"port" value-name:"PORT" default:"8080" description:"TCP port of the API; 0 picks a free one"`
+	SocketPath string `long:"socket-path" value-name:"PATH" description:"Unix socket to serve the API on too"`
+	DataDir    string `long:"data-dir" value-name:"DIR" default:"./data" description:"Directory of the store; made when it does not exist"`
+
+	VSphereURL      string `long:"vsphere-url" value-name:"URL" description:"vCenter to push to, https://host/sdk; without one a simulator is started. Credentials: see VSPHERE_USERNAME, VSPHERE_PASSWORD and VSPHERE_CREDENTIALS_FILE in the README"`
+	VSphereInsecure bool   `long:"vsphere-insecure" description:"Do not check the vCenter's certificate"`
+	SimulatorListen string `long:"simulator-listen" value-name:"ADDRESS" default:"127.0.0.1:8989" description:"Loopback address of the simulator's vSphere API; port 0 picks a free one"`
+	SimulatorVMs    int    `long:"simulator-vms" value-name:"N" default:"4" description:"VMs in the simulator, named vm1 to vmN"`
+
+	LogLevel  string `long:"log-level" choice:"debug" choice:"info" choice:"warn" choice:"error" default:"info" description:"Least severe messages to log"`
+	LogFormat string `long:"log-format" choice:"text" choice:"json" default:"text" description:"How to write the log, which goes to standard error"`
+
+	// Ready is called with the addresses once the server answers. It is for programs that start one in process.
+	Ready func(Addresses) `no-flag:"true"`
+}
+
+// Addresses are where a running server is reached.
+type Addresses struct {
+	API       string // base URL over TCP, http://127.0.0.1:8080
+	Socket    string // path of the unix socket, empty for none
+	Simulator string // URL of the simulator's vSphere API, empty when there is a vCenter
+}
+
+// validate refuses what cannot work, or would not be safe, before anything is opened.
+func (o *Options) validate() error {
+	var errs []error
+	if err := loopback(o.Host); err != nil {
+		errs = append(errs, fmt.Errorf("--host: %w", err))
+	}
+	if o.DataDir == "" {
+		errs = append(errs, errors.New("--data-dir: must not be empty"))
+	}
+	if o.VSphereURL == "" {
+		host, _, err := net.SplitHostPort(o.SimulatorListen)
+		if err == nil {
+			err = loopback(host)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("--simulator-listen: %w", err))
+		}
+		if o.SimulatorVMs < 0 || o.SimulatorVMs > maxSimulatorVMs {
+			errs = append(errs, fmt.Errorf("--simulator-vms: must be between 0 and %d", maxSimulatorVMs))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+const maxSimulatorVMs = 10_000
+
+// loopback refuses what others can reach: there is no authentication, so whoever can connect is an administrator.
+func loopback(host string) error {
+	if host == "localhost" {
+		return nil
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("%q is not a loopback address: without TLS and authentication the server may be reached from this machine only", host)
+}
+
+// vSphere is a vCenter and how to log in to it.
+type vSphere struct {
+	url                *url.URL
+	username, password string
+}
+
+// vSphere reads the vCenter's address, and its credentials from the environment or a file.
+func (o *Options) vSphere(getenv func(string) string) (*vSphere, error) {
+	u, err := url.Parse(o.VSphereURL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return nil, errors.New("--vsphere-url: must be a URL such as https://vcenter.example.com/sdk")
+	}
+	if _, set := u.User.Password(); set {
+		return nil, errors.New("--vsphere-url: must not hold a password, which everybody on this machine could read: set VSPHERE_PASSWORD or VSPHERE_CREDENTIALS_FILE")
+	}
+	if u.Path == "" || u.Path == "/" {
+		u.Path = "/sdk"
+	}
+	v := &vSphere{url: u, username: u.User.Username(), password: getenv("VSPHERE_PASSWORD")}
+	if name := getenv("VSPHERE_USERNAME"); name != "" {
+		v.username = name
+	}
+	u.User = nil
+	if file := getenv("VSPHERE_CREDENTIALS_FILE"); file != "" {
+		if v.username, v.password, err = readCredentials(file); err != nil {
+			return nil, err
+		}
+	}
+	if v.username == "" || v.password == "" {
+		return nil, errors.New("--vsphere-url: needs VSPHERE_USERNAME and VSPHERE_PASSWORD, or VSPHERE_CREDENTIALS_FILE, in the environment")
+	}
+	return v, nil
+}
+
+// readCredentials reads a file of two lines: the user name and the password.
+func readCredentials(file string) (username, password string, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", "", fmt.Errorf("VSPHERE_CREDENTIALS_FILE: %w", err)
+	}
+	defer f.Close()
+	var lines []string
+	scan := bufio.NewScanner(f)
+	for scan.Scan() && len(lines) < 3 {
+		lines = append(lines, strings.TrimSuffix(scan.Text(), "\r"))
+	}
+	if scan.Err() != nil || len(lines) != 2 {
+		return "", "", errors.New("VSPHERE_CREDENTIALS_FILE: must have two lines, the user name and the password")
+	}
+	return lines[0], lines[1], nil
+}
+
+// logger writes to standard error as the options say.
+func (o *Options) logger() (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(o.LogLevel)); err != nil {
+		return nil, fmt.Errorf("--log-level: %w", err)
+	}
+	options := &slog.HandlerOptions{Level: level}
+	switch o.LogFormat {
+	case "json":
+		return slog.New(slog.NewJSONHandler(os.Stderr, options)), nil
+	case "text", "":
+		return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
+	}
+	return nil, fmt.Errorf("--log-format: %q is not text or json", o.LogFormat)
+}

@@ -1,0 +1,44 @@
+// Command config-server serves the configuration of executors and keeps their VMs' key sets equal to it.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/jessevdk/go-flags"
+
+	"github.com/vmexecutor/config-server/app"
+)
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+// run answers the exit code: 0 for a clean end, 1 for a failure, 2 for wrong usage.
+func run(args []string) int {
+	var o app.Options
+	parser := flags.NewParser(&o, flags.HelpFlag|flags.PassDoubleDash)
+	parser.Name = "config-server"
+	rest, err := parser.ParseArgs(args)
+	var usage *flags.Error
+	switch {
+	case errors.As(err, &usage) && usage.Type == flags.ErrHelp:
+		fmt.Println(usage.Message)
+		return 0
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "config-server:", err)
+		return 2
+	case len(rest) > 0:
+		fmt.Fprintf(os.Stderr, "config-server: unexpected argument %q\n", rest[0])
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := app.Run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "config-server:", err)
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/vmexecutor/config-server/vm/vsphere"
+	"github.com/vmexecutor/config-server/vm/vsphere/simulator"
+)
+
+// TestBadDocuments: each gets a 4xx that names the field, and leaves nothing behind.
+func TestBadDocuments(t *testing.T) {
+	s := start(t, t.TempDir(), nil)
+	s.expect(http.StatusCreated, "POST", "/v1/executors", `{"id": "good", "hostname": "before"}`, nil)
+	for _, tc := range []struct {
+		name, field, doc string
+		status           int
+	}{
+		{"unknown field", "hostnam", `"hostnam": "x"`, 400},
+		{"unknown nested field", "sessions.s.cmd.pathh", `"sessions": {"s": {"cmd": {"pathh": "x"}}}`, 400},
+		{"bad CIDR", "networks.n.ip", `"networks": {"n": {"ip": "10.0.0.300/8"}}`, 422},
+		{"pool outside the gateway's prefix", "networks.n.network.pools.0", `"networks": {"n": {"network": {"gateway": "10.1.0.1/16", "pools": ["10.2.0.1-10.2.0.9"]}}}`, 422},
+		{"name with a bar", "sessions.a|b", `"sessions": {"a|b": {}}`, 422},
+		{"control character in env", "sessions.s.cmd.env.1", `"sessions": {"s": {"cmd": {"env": ["A=1", "B=\u0001"]}}}`, 422},
+		{"literal <nil>", "hostname", `"hostname": "<nil>"`, 422},
+		{"no such network", "networks.n.networkRef", `"networks": {"n": {"networkRef": "nowhere"}}`, 422},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s.expectProblem(tc.status, tc.field, "POST", "/v1/executors", `{"id": "bad", `+tc.doc+`}`)
+			s.expectProblem(tc.status, tc.field, "PUT", "/v1/executors/good", `{`+tc.doc+`}`)
+			s.expectProblem(404, "", "GET", "/v1/executors/bad", "")
+			var good struct{ Hostname string }
+			if s.expect(200, "GET", "/v1/executors/good", "", &good); good.Hostname != "before" {
+				t.Errorf("the executor was changed: %+v", good)
+			}
+		})
+	}
+}
+
+// TestOneVMOneExecutor: a VM that is taken is refused at once.
+func TestOneVMOneExecutor(t *testing.T) {
+	s := start(t, t.TempDir(), nil)
+	s.expect(201, "POST", "/v1/executors", `{"id": "a", "vm": {"driver": "vsphere", "ref": "vm1"}}`, nil)
+	s.expect(201, "POST", "/v1/executors", `{"id": "b"}`, nil)
+	p := s.expectProblem(409, "", "PUT", "/v1/executors/b/vm", `{"driver": "vsphere", "ref": "vm1"}`)
+	if !strings.Contains(p.Detail, "a") {
+		t.Errorf("the problem does not name the holder: %+v", p)
+	}
+	s.expectProblem(409, "", "POST", "/v1/executors", `{"id": "c", "vm": {"driver": "vsphere", "ref": "vm1"}}`)
+	s.expectProblem(404, "", "GET", "/v1/executors/c", "")
+}
+
+// TestKill9 kills the server while clients write, several times: every answered write is there
+// afterwards, and the VMs, which outlive it in a simulator of the test's own, hold what the store says.
+func TestKill9(t *testing.T) {
+	sim, err := simulator.Start(t.Context(), simulator.Options{Listen: "127.0.0.1:0", VMs: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sim.Close(t.Context())
+	driver, err := vsphere.New(vsphere.Options{URL: sim.URL(), Username: simulator.Username, Password: simulator.Password})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer driver.Close(t.Context())
+	env := []string{"VSPHERE_USERNAME=" + simulator.Username, "VSPHERE_PASSWORD=" + simulator.Password}
+	dir := t.TempDir()
+	var answered [2]int // the last value of each executor that the server acknowledged
+	for round := range 4 {
+		s := start(t, dir, env, "--vsphere-url", sim.URL().String())
+		if round == 0 {
+			for i := range answered {
+				s.expect(201, "POST", "/v1/executors", fmt.Sprintf(`{"id": "x%d", "hostname": "h0", "vm": {"driver": "vsphere", "ref": "vm%d"}}`, i, i+1), nil)
+			}
+		}
+		var writers sync.WaitGroup
+		enough, once := make(chan struct{}), sync.Once{}
+		var tried [2]int
+		for i := range answered {
+			writers.Go(func() {
+				for n := answered[i] + 1; ; n++ {
+					tried[i] = n
+					a, err := s.try("PUT", fmt.Sprintf("/v1/executors/x%d", i), fmt.Sprintf(`{"hostname": "h%d"}`, n))
+					if err != nil {
+						return // killed: this one was not answered
+					}
+					if a.status != 200 {
+						t.Errorf("PUT: %d %s", a.status, a.body)
+						return
+					}
+					if answered[i] = n; n%20 == 0 {
+						once.Do(func() { close(enough) })
+					}
+				}
+			})
+		}
+		<-enough
+		s.kill()
+		writers.Wait()
+
+		s = start(t, dir, env, "--vsphere-url", sim.URL().String())
+		for i := range answered {
+			id := fmt.Sprintf("x%d", i)
+			var doc struct{ Hostname string }
+			s.expect(200, "GET", "/v1/executors/"+id, "", &doc)
+			var got int
+			if _, err := fmt.Sscanf(doc.Hostname, "h%d", &got); err != nil || got < answered[i] || got > tried[i] {
+				t.Fatalf("%s has %q, answered were writes up to %d of %d", id, doc.Hostname, answered[i], tried[i])
+			}
+			answered[i] = got
+			if st := s.push(id); st.State != "synced" || st.PushedRevision != st.DesiredRevision {
+				t.Fatalf("%s: %+v", id, st)
+			}
+			expectVM(t, driver, fmt.Sprintf("vm%d", i+1), s.keys(id, "all"))
+		}
+		s.terminate()
+	}
+}
+
+// expectVM reads a VM over the vSphere API and holds it against the keys that the server reports;
+// the keys of other tools must be there too.
+func expectVM(t *testing.T, driver *vsphere.Driver, name string, want map[string]keyRow) {
+	t.Helper()
+	instance, err := driver.Resolve(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := driver.Observe(t.Context(), instance)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, row := range want {
+		if got, ok := state.Keys[key]; !ok || got != row.Value {
+			t.Errorf("%s: %s is %q, want %q", name, key, got, row.Value)
+		}
+	}
+	for key := range state.Keys {
+		if _, ours := want[key]; !ours && (strings.HasPrefix(key, "guestinfo.vice.") || strings.HasPrefix(key, "common/")) {
+			t.Errorf("%s: %s should not be there", name, key)
+		}
+	}
+	for _, key := range []string{"guestinfo.metadata", "disk.enableUUID"} {
+		if state.Keys[key] == "" {
+			t.Errorf("%s: the other tool's %s is gone; left are %v", name, key, slices.Sorted(maps.Keys(state.Keys)))
+		}
+	}
+}
+
+func TestOneServerADataDirectory(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir, nil)
+	out, err := exec.Command(binary, "--port", "0", "--simulator-listen", "127.0.0.1:0", "--data-dir", dir).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), dir) || !strings.Contains(string(out), "another") {
+		t.Errorf("a second server on %s: %v\n%s", dir, err, out)
+	}
+	s.terminate()
+}
+
+func TestWrongUsage(t *testing.T) {
+	for _, tc := range []struct {
+		says string
+		args []string
+	}{
+		{"loopback", []string{"--host", "0.0.0.0"}},
+		{"loopback", []string{"--host", "192.0.2.1"}},
+		{"loopback", []string{"--simulator-listen", "0.0.0.0:0"}},
+		{"VSPHERE_PASSWORD", []string{"--vsphere-url", "https://user:secret@127.0.0.1/sdk"}},
+		{"VSPHERE_USERNAME", []string{"--vsphere-url", "https://127.0.0.1/sdk"}},
+		{"unknown flag", []string{"--hots", "127.0.0.1"}},
+		{"unexpected argument", []string{"serve"}},
+		{"log-level", []string{"--log-level", "loud"}},
+	} {
+		cmd := exec.Command(binary, append(tc.args, "--data-dir", filepath.Join(t.TempDir(), "data"))...)
+		out, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), tc.says) || strings.Contains(string(out), "secret@") {
+			t.Errorf("%v: %v\n%s", tc.args, err, out)
+		}
+	}
+}
+
+func TestUnixSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "api.sock")
+	dir := t.TempDir()
+	s := start(t, dir, nil, "--socket-path", path)
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the socket: %v %v", info, err)
+	}
+	s.kill() // leaves the file behind
+	s = start(t, dir, nil, "--socket-path", path)
+	s.terminate()
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(binary, "--port", "0", "--simulator-listen", "127.0.0.1:0", "--data-dir", dir, "--socket-path", path).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "not a socket") {
+		t.Errorf("a file in the socket's place: %v\n%s", err, out)
+	}
+}

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// binary is the server as users run it, built once for all tests.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "config-server")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(dir, "config-server")
+	build := exec.Command("go", "build", "-o", binary, ".")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "build the server:", err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// server is a process of the real binary.
+type server struct {
+	*testing.T
+	cmd       *exec.Cmd
+	api       string // base URL of the API
+	simulator string // URL of the simulator, if it started one
+	output    *lines
+}
+
+// lines keeps what the server logged.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+	done chan struct{}
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// start runs the server until it said where it listens. Ports are free ones.
+func start(t *testing.T, dataDir string, env []string, args ...string) *server {
+	t.Helper()
+	args = append([]string{"--port", "0", "--simulator-listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", dataDir}, args...)
+	cmd := exec.Command(binary, args...)
+	cmd.Env = append(os.Environ(), env...)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s := &server{T: t, cmd: cmd, output: &lines{done: make(chan struct{})}}
+	listening := make(chan struct{})
+	go s.read(stderr, listening)
+	t.Cleanup(func() {
+		if cmd.ProcessState == nil {
+			s.kill()
+		}
+		if t.Failed() {
+			t.Logf("the server logged:\n%s", s.output)
+		}
+	})
+	select {
+	case <-listening:
+	case <-s.output.done:
+		t.Fatalf("the server ended early:\n%s", s.output)
+	}
+	return s
+}
+
+// read takes the addresses from the first lines of the log, and keeps the rest.
+func (s *server) read(stderr io.Reader, listening chan struct{}) {
+	defer close(s.output.done)
+	for scan := bufio.NewScanner(stderr); scan.Scan(); {
+		s.output.mu.Lock()
+		s.output.text.WriteString(scan.Text() + "\n")
+		s.output.mu.Unlock()
+		var line struct{ Msg, What, URL string }
+		if json.Unmarshal(scan.Bytes(), &line) != nil {
+			continue
+		}
+		switch {
+		case line.Msg == "listening" && line.What == "api" && line.URL != "":
+			s.api = line.URL
+		case line.Msg == "listening" && line.What == "vsphere simulator":
+			s.simulator = line.URL
+		case line.Msg == "serving":
+			close(listening)
+		}
+	}
+}
+
+// kill ends the server as a power failure would.
+func (s *server) kill() {
+	s.cmd.Process.Kill()
+	<-s.output.done
+	s.cmd.Wait()
+}
+
+// terminate ends it as an operator would, and expects a clean end.
+func (s *server) terminate() {
+	s.Helper()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		s.Fatal(err)
+	}
+	<-s.output.done
+	if err := s.cmd.Wait(); err != nil {
+		s.Errorf("the server ended with %v:\n%s", err, s.output)
+	}
+}
+
+// answer is a response, read whole.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// problem is the shape of every error.
+type problem struct {
+	Type, Title, Detail, Instance string
+	Status                        int
+	Errors                        []struct{ Field, Message string }
+}
+
+func (s *server) do(method, path, body string) answer {
+	s.Helper()
+	a, err := s.try(method, path, body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	return a
+}
+
+func (s *server) try(method, path, body string) (answer, error) {
+	req, err := http.NewRequestWithContext(s.Context(), method, s.api+path, strings.NewReader(body))
+	if err != nil {
+		return answer{}, err
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	read, err := io.ReadAll(resp.Body)
+	return answer{status: resp.StatusCode, header: resp.Header, body: read}, err
+}
+
+// expect makes a request and decodes its answer into v, unless v is nil.
+func (s *server) expect(status int, method, path, body string, v any) answer {
+	s.Helper()
+	a := s.do(method, path, body)
+	if a.status != status {
+		s.Fatalf("%s %s: %d %s, want %d", method, path, a.status, a.body, status)
+	}
+	if v != nil {
+		if err := json.Unmarshal(a.body, v); err != nil {
+			s.Fatalf("%s %s: %v: %s", method, path, err, a.body)
+		}
+	}
+	return a
+}
+
+// expectProblem makes a request that must be refused and names the field that is at fault.
+func (s *server) expectProblem(status int, field, method, path, body string) problem {
+	s.Helper()
+	var p problem
+	a := s.expect(status, method, path, body, &p)
+	if got := a.header.Get("Content-Type"); got != "application/problem+json" {
+		s.Errorf("%s %s: Content-Type %q", method, path, got)
+	}
+	if p.Status != status || p.Title == "" {
+		s.Errorf("%s %s: %s", method, path, a.body)
+	}
+	if field == "" {
+		return p
+	}
+	for _, e := range p.Errors {
+		if e.Field == field && e.Message != "" {
+			return p
+		}
+	}
+	s.Errorf("%s %s: no error names %s: %s", method, path, field, bytes.TrimSpace(a.body))
+	return p
+}
+
+type keyRow struct {
+	Key, Value, Scope, Field string
+	Secret, NonPersistent    bool
+}
+
+// keys gives an executor's key set by key.
+func (s *server) keys(id, scope string) map[string]keyRow {
+	s.Helper()
+	var list struct{ Keys []keyRow }
+	s.expect(http.StatusOK, "GET", "/v1/executors/"+id+"/keys?scope="+scope, "", &list)
+	rows := map[string]keyRow{}
+	for _, r := range list.Keys {
+		rows[r.Key] = r
+	}
+	return rows
+}
+
+type status struct {
+	State, LastError                string
+	DesiredRevision, PushedRevision uint64
+}
+
+// push has an executor pushed and gives the status.
+func (s *server) push(id string) status {
+	s.Helper()
+	var st status
+	s.expect(http.StatusOK, "POST", "/v1/executors/"+id+"/push", "", &st)
+	return st
+}

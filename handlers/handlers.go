@@ -1,0 +1,83 @@
+// Package handlers is the HTTP edge: it serves the API of swagger.yml on top of the store and the
+// reconciler. It is the only place that converts between the generated models and the domain, and
+// the only one that turns errors into statuses; a handler converts, calls and converts back.
+//
+// Package app serves what New returns. Nothing else imports this package.
+package handlers
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/go-openapi/loads"
+
+	"github.com/vmexecutor/config-server/push"
+	"github.com/vmexecutor/config-server/restapi"
+	"github.com/vmexecutor/config-server/restapi/operations"
+	"github.com/vmexecutor/config-server/restapi/operations/executors"
+	"github.com/vmexecutor/config-server/restapi/operations/networks"
+	pushops "github.com/vmexecutor/config-server/restapi/operations/push"
+	"github.com/vmexecutor/config-server/restapi/operations/system"
+	vmops "github.com/vmexecutor/config-server/restapi/operations/vm"
+	"github.com/vmexecutor/config-server/store"
+)
+
+// Options are what the API is served from. All are needed.
+type Options struct {
+	Store   *store.Store
+	Push    *push.Reconciler
+	Version Version
+	Logger  *slog.Logger
+}
+
+// New makes the handler of everything that the server answers.
+func New(o Options) (http.Handler, error) {
+	api, err := newAPI(o)
+	if err != nil {
+		return nil, err
+	}
+	return serve(api, o.Logger), nil
+}
+
+// newAPI wires every operation to its handler.
+func newAPI(o Options) (*operations.ConfigAPI, error) {
+	spec, err := loads.Embedded(restapi.SwaggerJSON, restapi.FlatSwaggerJSON)
+	if err != nil {
+		return nil, fmt.Errorf("read the API's specification: %w", err)
+	}
+	api := operations.NewConfigAPI(spec)
+	api.SetDefaultConsumes("") // a body without a declared type is refused, and JSON only taken where it is declared
+	api.JSONConsumer, api.JSONProducer = strictJSON, plainJSON
+	api.ServeError = problems{o.Logger}.serve
+
+	e := &executorHandlers{o.Store}
+	api.ExecutorsListExecutorsHandler = executors.ListExecutorsHandlerFunc(e.list)
+	api.ExecutorsCreateExecutorHandler = executors.CreateExecutorHandlerFunc(e.create)
+	api.ExecutorsGetExecutorHandler = executors.GetExecutorHandlerFunc(e.get)
+	api.ExecutorsPutExecutorHandler = executors.PutExecutorHandlerFunc(e.put)
+	api.ExecutorsDeleteExecutorHandler = executors.DeleteExecutorHandlerFunc(e.delete)
+
+	n := &networkHandlers{o.Store}
+	api.NetworksListNetworksHandler = networks.ListNetworksHandlerFunc(n.list)
+	api.NetworksCreateNetworkHandler = networks.CreateNetworkHandlerFunc(n.create)
+	api.NetworksGetNetworkHandler = networks.GetNetworkHandlerFunc(n.get)
+	api.NetworksPutNetworkHandler = networks.PutNetworkHandlerFunc(n.put)
+	api.NetworksDeleteNetworkHandler = networks.DeleteNetworkHandlerFunc(n.delete)
+
+	v := &vmHandlers{o.Store}
+	api.VMGetVMHandler = vmops.GetVMHandlerFunc(v.get)
+	api.VMPutVMHandler = vmops.PutVMHandlerFunc(v.put)
+	api.VMDeleteVMHandler = vmops.DeleteVMHandlerFunc(v.delete)
+
+	p := &pushHandlers{o.Store, o.Push}
+	api.PushGetKeysHandler = pushops.GetKeysHandlerFunc(p.keys)
+	api.PushGetStatusHandler = pushops.GetStatusHandlerFunc(p.status)
+	api.PushPushHandler = pushops.PushHandlerFunc(p.push)
+
+	s := &systemHandlers{o.Store, o.Version}
+	api.SystemGetVersionHandler = system.GetVersionHandlerFunc(s.version)
+	api.SystemGetHealthHandler = system.GetHealthHandlerFunc(s.health)
+	api.SystemGetReadinessHandler = system.GetReadinessHandlerFunc(s.ready)
+	return api, api.Validate()
+}

@@ -1,0 +1,256 @@
+package handlers
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/go-openapi/loads"
+	"github.com/go-openapi/spec"
+	"github.com/go-openapi/strfmt"
+	"github.com/go-openapi/validate"
+
+	"github.com/vmexecutor/config-server/push"
+	"github.com/vmexecutor/config-server/restapi"
+	"github.com/vmexecutor/config-server/store"
+	"github.com/vmexecutor/config-server/store/bolt"
+)
+
+// edgeTest is the API on a real store, and a reconciler that nobody runs. Every answer is held against the specification.
+type edgeTest struct {
+	*testing.T
+	handler http.Handler
+	store   *store.Store
+	log     *bytes.Buffer
+}
+
+func newEdge(t *testing.T) *edgeTest {
+	t.Helper()
+	engine, err := bolt.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := engine.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	e := &edgeTest{T: t, log: &bytes.Buffer{}}
+	log := slog.New(slog.NewTextHandler(&syncWriter{w: e.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	if e.store, err = store.New(engine, store.Options{Logger: log}); err != nil {
+		t.Fatal(err)
+	}
+	reconciler := push.New(push.Options{Store: e.store, Logger: log})
+	e.handler, err = New(Options{Store: e.store, Push: reconciler, Version: Version{Version: "test"}, Logger: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+type syncWriter struct {
+	mu sync.Mutex
+	w  *bytes.Buffer
+}
+
+func (s *syncWriter) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(b)
+}
+
+// answer is a response; its problem is set when it is a failure.
+type answer struct {
+	status  int
+	header  http.Header
+	body    []byte
+	problem struct {
+		Type, Title, Detail, Instance string
+		Status                        int
+		Errors                        []struct{ Field, Message string }
+	}
+}
+
+// do makes a request. Headers come in pairs; a body is JSON unless they say otherwise.
+func (e *edgeTest) do(method, target, body string, headers ...string) *answer {
+	e.Helper()
+	r := httptest.NewRequestWithContext(e.Context(), method, target, strings.NewReader(body))
+	if body == "" {
+		r.Body = http.NoBody
+	} else {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	e.handler.ServeHTTP(w, r)
+	a := &answer{status: w.Code, header: w.Header(), body: w.Body.Bytes()}
+	e.conforms(r, a)
+	if a.status >= 400 && method != http.MethodHead {
+		if got := a.header.Get("Content-Type"); got != problemMediaType {
+			e.Errorf("%s %s: %d has Content-Type %q", method, target, a.status, got)
+		}
+		if err := json.Unmarshal(a.body, &a.problem); err != nil {
+			e.Fatalf("%s %s: %d is no problem document: %s", method, target, a.status, a.body)
+		}
+		if a.problem.Status != a.status || a.problem.Title == "" || a.problem.Instance != "urn:request:"+a.header.Get("X-Request-Id") {
+			e.Errorf("%s %s: %d %s", method, target, a.status, a.body)
+		}
+	}
+	return a
+}
+
+// expect makes a request that must end with a status, and decodes the answer into v unless that is nil.
+func (e *edgeTest) expect(status int, method, target, body string, v any, headers ...string) *answer {
+	e.Helper()
+	a := e.do(method, target, body, headers...)
+	if a.status != status {
+		e.Fatalf("%s %s: %d %s, want %d", method, target, a.status, a.body, status)
+	}
+	if v != nil {
+		if err := json.Unmarshal(a.body, v); err != nil {
+			e.Fatalf("%s %s: %v: %s", method, target, err, a.body)
+		}
+	}
+	return a
+}
+
+// refused makes a request that must be refused for some fields, and for no other.
+func (e *edgeTest) refused(status int, method, target, body string, fields ...string) *answer {
+	e.Helper()
+	a := e.expect(status, method, target, body, nil)
+	var got []string
+	for _, f := range a.problem.Errors {
+		got = append(got, f.Field)
+		if f.Message == "" {
+			e.Errorf("%s %s: no message for %s", method, target, f.Field)
+		}
+	}
+	if !slices.Equal(got, fields) {
+		e.Errorf("%s %s %s: faults of %q, want %q: %s", method, target, body, got, fields, a.body)
+	}
+	return a
+}
+
+var specification = sync.OnceValue(func() *spec.Swagger {
+	document, err := loads.Embedded(restapi.SwaggerJSON, restapi.FlatSwaggerJSON)
+	if err != nil {
+		panic(err)
+	}
+	if document, err = document.Expanded(); err != nil {
+		panic(err)
+	}
+	return document.Spec()
+})
+
+// operation finds what the specification says of a request.
+func operation(r *http.Request) *spec.Operation {
+	for pattern, item := range specification().Paths.Paths {
+		if !matches(pattern, r.URL.EscapedPath()) {
+			continue
+		}
+		switch r.Method {
+		case http.MethodGet, http.MethodHead:
+			return item.Get
+		case http.MethodPut:
+			return item.Put
+		case http.MethodPost:
+			return item.Post
+		case http.MethodPatch:
+			return item.Patch
+		case http.MethodDelete:
+			return item.Delete
+		}
+	}
+	return nil
+}
+
+func matches(pattern, path string) bool {
+	want, got := strings.Split(pattern, "/"), strings.Split(path, "/")
+	if len(want) != len(got) {
+		return false
+	}
+	for i := range want {
+		if want[i] != got[i] && !strings.HasPrefix(want[i], "{") {
+			return false
+		}
+	}
+	return true
+}
+
+// conforms holds an answer against the specification: its status is foreseen, its headers are described, its body fits the schema.
+func (e *edgeTest) conforms(r *http.Request, a *answer) {
+	e.Helper()
+	op := operation(r)
+	if op == nil || r.Method == http.MethodHead {
+		return // what no operation has is the edge's own answer
+	}
+	response, listed := op.Responses.StatusCodeResponses[a.status]
+	if !listed {
+		if a.status < 400 {
+			e.Errorf("%s answered %d, which it does not describe", op.ID, a.status)
+			return
+		}
+		response = *op.Responses.Default
+	}
+	for name := range response.Headers {
+		if a.header.Get(name) == "" {
+			e.Errorf("%s answered %d without %s", op.ID, a.status, name)
+		}
+	}
+	if response.Schema == nil {
+		if len(a.body) > 0 {
+			e.Errorf("%s answered %d with a body: %s", op.ID, a.status, a.body)
+		}
+		return
+	}
+	if media, _, err := mime.ParseMediaType(a.header.Get("Content-Type")); err != nil || !strings.HasSuffix(media, "json") {
+		e.Errorf("%s answered %s", op.ID, a.header.Get("Content-Type"))
+		return
+	}
+	var body any
+	if err := json.Unmarshal(a.body, &body); err != nil {
+		e.Errorf("%s answered %s", op.ID, a.body)
+		return
+	}
+	if err := validate.AgainstSchema(response.Schema, body, strfmt.Default); err != nil {
+		e.Errorf("%s answered what its schema does not allow: %v: %s", op.ID, err, a.body)
+	}
+	undescribed(e, op.ID+" "+strconv.Itoa(a.status), response.Schema, body)
+}
+
+// undescribed finds fields that the schema does not have: the schema itself would let them pass.
+func undescribed(t *edgeTest, at string, schema *spec.Schema, body any) {
+	t.Helper()
+	switch body := body.(type) {
+	case map[string]any:
+		for name, value := range body {
+			property, ok := schema.Properties[name]
+			switch {
+			case ok:
+				undescribed(t, at+"."+name, &property, value)
+			case schema.AdditionalProperties != nil && schema.AdditionalProperties.Schema != nil:
+				undescribed(t, at+"."+name, schema.AdditionalProperties.Schema, value)
+			default:
+				t.Errorf("%s.%s is not described", at, name)
+			}
+		}
+	case []any:
+		for i, value := range body {
+			undescribed(t, at+"."+strconv.Itoa(i), schema.Items.Schema, value)
+		}
+	case nil:
+		t.Errorf("%s is null", at)
+	}
+}
+
+func discardTo(w *bytes.Buffer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

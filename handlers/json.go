@@ -1,0 +1,63 @@
+package handlers
+
+import (
+	"errors"
+	"io"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/go-openapi/runtime"
+
+	"github.com/vmexecutor/config-server/models"
+)
+
+// errNotObject refuses null as well, which would otherwise be an empty document.
+var errNotObject = errors.New("must be a JSON object")
+
+// strictJSON reads one JSON object. It refuses what encoding/json would change silently: fields that are unknown or
+// in another case, names that appear twice, invalid UTF-8, and whatever follows the object.
+var strictJSON = runtime.ConsumerFunc(func(r io.Reader, v any) error {
+	d := jsontext.NewDecoder(r)
+	if kind := d.PeekKind(); kind != '{' && kind != 0 { // 0: the decoder says what is wrong
+		return errNotObject
+	}
+	if err := json.UnmarshalDecode(d, v, json.RejectUnknownMembers(true), json.WithUnmarshalers(noNullEntries)); err != nil {
+		if err == io.EOF { //nolint:errorlint // nothing at all: the runtime compares, too
+			return io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	if _, err := d.ReadToken(); err != io.EOF { //nolint:errorlint // the decoder's own word for the end
+		if err == nil {
+			err = errors.New("has something after the JSON object")
+		}
+		return err
+	}
+	return nil
+})
+
+// noNullEntries refuses null as an entry of a map or list of objects: whether that means an empty one or none is anybody's
+// guess, and the generated validation does not expect it.
+var noNullEntries = json.JoinUnmarshalers(
+	json.UnmarshalFromFunc(noNull[*models.Session]),
+	json.UnmarshalFromFunc(noNull[*models.Mount]),
+	json.UnmarshalFromFunc(noNull[*models.Endpoint]),
+	json.UnmarshalFromFunc(noNull[*models.ExitLog]),
+)
+
+func noNull[T any](d *jsontext.Decoder, _ *T) error {
+	if d.PeekKind() == 'n' {
+		return errNotObject
+	}
+	return errors.ErrUnsupported // go on as usual
+}
+
+// plainJSON writes JSON with a newline behind it. A client that has gone is nobody's failure.
+var plainJSON = runtime.ProducerFunc(func(w io.Writer, v any) error {
+	text, err := json.Marshal(v, json.Deterministic(true))
+	if err != nil {
+		return err
+	}
+	_, _ = w.Write(append(text, '\n'))
+	return nil
+})

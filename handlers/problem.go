@@ -1,0 +1,116 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	apierrors "github.com/go-openapi/errors"
+
+	"github.com/vmexecutor/config-server/executor"
+	"github.com/vmexecutor/config-server/models"
+	"github.com/vmexecutor/config-server/push"
+	"github.com/vmexecutor/config-server/store"
+)
+
+// problemMediaType is that of every error (RFC 9457).
+const problemMediaType = "application/problem+json"
+
+// kinds says which status a kind of error has, and which problem type where the status alone leaves a client guessing.
+var kinds = []struct {
+	err    error
+	status int
+	typ    string
+}{
+	{store.ErrNotFound, http.StatusNotFound, ""},
+	{store.ErrExists, http.StatusConflict, "exists"},
+	{store.ErrInUse, http.StatusConflict, "in-use"},
+	{store.ErrClaimed, http.StatusConflict, "vm-claimed"},
+	{store.ErrUnbound, http.StatusConflict, "unbound"},
+	{store.ErrClosed, http.StatusServiceUnavailable, ""},
+	{push.ErrStopped, http.StatusServiceUnavailable, ""},
+	{context.Canceled, http.StatusServiceUnavailable, ""},
+	{context.DeadlineExceeded, http.StatusServiceUnavailable, ""},
+}
+
+// problemTypes is the prefix of the problem types that have a name of their own.
+const problemTypes = "urn:config-server:problem:"
+
+// problems turns every failure into a problem document: those of handlers, and the router's and the validator's own.
+type problems struct{ log *slog.Logger }
+
+// serve answers with what err means. It implements ServeError of the generated API.
+func (p problems) serve(w http.ResponseWriter, r *http.Request, err error) {
+	problem := problemOf(err)
+	problem.Instance = requestURN(r)
+	if problem.Status == http.StatusInternalServerError {
+		p.log.Error("request failed", "request", requestID(r), "method", r.Method, "path", r.URL.Path, "error", err)
+		problem.Detail = "The server's log has the reason, under request " + requestID(r) + "."
+	}
+	if refused, ok := errors.AsType[*apierrors.MethodNotAllowedError](err); ok {
+		w.Header().Set("Allow", allow(refused.Allowed))
+	}
+	w.Header().Set("Content-Type", problemMediaType)
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(int(problem.Status))
+	_ = plainJSON.Produce(w, problem) // it always marshals
+}
+
+// problemOf says what an error is to a client.
+func problemOf(err error) *models.Problem {
+	if faults, ok := errors.AsType[executor.Faults](err); ok {
+		return invalid(faults)
+	}
+	if e, ok := errors.AsType[*push.VMError](err); ok {
+		return problem(http.StatusConflict, "vm-unavailable", e.Error())
+	}
+	if e, ok := errors.AsType[*queryError](err); ok {
+		return e.problem()
+	}
+	for _, k := range kinds {
+		if errors.Is(err, k.err) {
+			return problem(k.status, k.typ, err.Error())
+		}
+	}
+	if refused, ok := refusal(err); ok {
+		return refused
+	}
+	return problem(http.StatusInternalServerError, "", "")
+}
+
+func problem(status int, typ, detail string) *models.Problem {
+	p := &models.Problem{Type: "about:blank", Title: http.StatusText(status), Status: int64(status), Detail: sentence(detail)}
+	if typ != "" {
+		p.Type = problemTypes + typ
+	}
+	return p
+}
+
+// invalid lists the faults of a document.
+func invalid(faults executor.Faults) *models.Problem {
+	p := problem(http.StatusUnprocessableEntity, "", "the document is not valid: "+faults.Error())
+	p.Errors = fieldErrors(faults)
+	return p
+}
+
+func fieldErrors(faults executor.Faults) []*models.FieldError {
+	list := make([]*models.FieldError, len(faults))
+	for i, f := range faults {
+		list[i] = &models.FieldError{Field: f.Field, Message: f.Message}
+	}
+	return list
+}
+
+// sentence makes an error's text one.
+func sentence(s string) string {
+	if s == "" {
+		return ""
+	}
+	s = strings.ToUpper(s[:1]) + s[1:]
+	if !strings.HasSuffix(s, ".") {
+		s += "."
+	}
+	return s
+}

@@ -1,0 +1,281 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vmexecutor/config-server/executor"
+	"github.com/vmexecutor/config-server/models"
+	"github.com/vmexecutor/config-server/store"
+)
+
+// reader turns documents of the API into the domain. It notes what cannot be read, so that all faults of a
+// document come at once: those of its meaning, which the domain finds, too.
+type reader struct{ faults executor.Faults }
+
+func (r *reader) err() error {
+	slices.SortStableFunc(r.faults, func(a, b executor.Fault) int { return strings.Compare(a.Field, b.Field) })
+	return r.faults.Err()
+}
+
+// executorErr gives the faults of an executor. The store never sees a document that could not be read, so what it would
+// find wrong is looked for here.
+func (r *reader) executorErr(c *executor.ExecutorConfig) error {
+	if len(r.faults) == 0 {
+		return nil
+	}
+	c = c.Clone()
+	if c.ID == "" {
+		c.ID = "made-by-the-store"
+	}
+	c.Canonicalize()
+	r.check("", c.Validate)
+	return r.err()
+}
+
+// networkErr is executorErr for a container network.
+func (r *reader) networkErr(n store.Network) error {
+	if len(r.faults) == 0 {
+		return nil
+	}
+	c := n.Config.Clone()
+	c.Canonicalize()
+	r.check("", c.Validate)
+	return r.err()
+}
+
+// check adds what a rule of the domain finds wrong with what was read at a path. A field that could not be read
+// is empty there, which is no further fault.
+func (r *reader) check(at string, validate func() error) {
+	var found executor.Faults
+	if err := validate(); !errors.As(err, &found) {
+		return
+	}
+	known := make(map[string]bool, len(r.faults))
+	for _, f := range r.faults {
+		known[f.Field] = true
+	}
+	for _, f := range found {
+		if field := executor.Path(at, f.Field); !known[field] {
+			r.faults.Add(field, f.Message)
+		}
+	}
+}
+
+// agree gives a field its value from the path, and refuses another one.
+func (r *reader) agree(field string, value *string, path string) {
+	if *value == "" {
+		*value = path
+	}
+	if *value != path {
+		r.faults.Add(field, fmt.Sprintf("must be %q as in the path, or absent", path))
+	}
+}
+
+// read parses text with the domain's own parser.
+func read[T any](r *reader, field, text string, parse func(string) (T, error)) (v T) {
+	if text == "" {
+		return v
+	}
+	v, err := parse(text)
+	if err != nil {
+		r.faults.Add(field, err.Error())
+	}
+	return v
+}
+
+// readAll parses a list.
+func readAll[T any](r *reader, field string, texts []string, parse func(string) (T, error)) []T {
+	list := make([]T, 0, len(texts))
+	for i, text := range texts {
+		v, err := parse(text)
+		if err != nil {
+			r.faults.Add(executor.Path(field, strconv.Itoa(i)), err.Error())
+		}
+		list = append(list, v) // a fault's too: it keeps the places of the others
+	}
+	return list
+}
+
+// readTime converts a time with the domain's own bounds.
+func readTime[T any](r *reader, field string, at *time.Time, convert func(time.Time) (T, error)) (v T) {
+	if at == nil {
+		return v
+	}
+	v, err := convert(*at)
+	if err != nil {
+		r.faults.Add(field, err.Error())
+	}
+	return v
+}
+
+// entries reads a map.
+func entries[M, T any](r *reader, at string, m map[string]*M, convert func(at string, m *M) T) map[string]T {
+	out := make(map[string]T, len(m))
+	for name, entry := range m {
+		out[name] = convert(executor.Path(at, name), entry)
+	}
+	return out
+}
+
+// executor reads an executor.
+func (r *reader) executor(m *models.Executor) *executor.ExecutorConfig {
+	c := &executor.ExecutorConfig{
+		Common:            executor.Common{ID: m.ID, Name: m.Name, ExecutionEnvironment: m.ExecutionEnvironment, Notes: m.Notes},
+		CreateTime:        readTime(r, "createTime", m.CreateTime, executor.NanoOf),
+		Diagnostics:       r.diagnostics("diagnostics", m.Diagnostics),
+		Sessions:          entries(r, "sessions", m.Sessions, r.session),
+		Execs:             entries(r, "execs", m.Execs, r.session),
+		Mounts:            entries(r, "mounts", m.Mounts, r.mount),
+		Networks:          entries(r, "networks", m.Networks, r.endpoint),
+		Key:               m.Key,
+		LayerID:           m.LayerID,
+		ImageID:           m.ImageID,
+		Annotations:       m.Annotations,
+		RepoName:          m.RepoName,
+		AsymmetricRouting: m.AsymmetricRouting,
+		Hostname:          m.Hostname,
+		Domainname:        m.Domainname,
+	}
+	if v := m.Version; v != nil {
+		c.Version = &executor.Version{
+			Version: v.Version, GitCommit: v.GitCommit, BuildDate: v.BuildDate, BuildNumber: v.BuildNumber, State: v.State, PluginVersion: int(v.PluginVersion),
+		}
+	}
+	return c
+}
+
+func (r *reader) session(at string, m *models.Session) *executor.SessionConfig {
+	s := &executor.SessionConfig{
+		Common:      executor.Common{ID: m.ID, Name: m.Name, ExecutionEnvironment: m.ExecutionEnvironment, Notes: m.Notes},
+		Attach:      m.Attach,
+		OpenStdin:   m.OpenStdin,
+		RunBlock:    m.RunBlock,
+		Active:      m.Active,
+		Tty:         m.Tty,
+		ExitStatus:  int(m.ExitStatus),
+		Started:     m.Started,
+		Restart:     m.Restart,
+		StopSignal:  m.StopSignal,
+		Diagnostics: r.diagnostics(executor.Path(at, "diagnostics"), m.Diagnostics),
+		User:        m.User,
+		Group:       m.Group,
+	}
+	if c := m.Cmd; c != nil {
+		s.Cmd = executor.Cmd{Path: c.Path, Args: c.Args, Env: c.Env, Dir: c.Dir}
+	}
+	if d := m.Detail; d != nil {
+		at = executor.Path(at, "detail")
+		s.Detail = executor.Detail{
+			CreateTime: readTime(r, executor.Path(at, "createTime"), d.CreateTime, executor.SecondsOf),
+			StartTime:  readTime(r, executor.Path(at, "startTime"), d.StartTime, executor.SecondsOf),
+			StopTime:   readTime(r, executor.Path(at, "stopTime"), d.StopTime, executor.SecondsOf),
+		}
+	}
+	return s
+}
+
+func (r *reader) diagnostics(at string, m *models.Diagnostics) (d executor.Diagnostics) {
+	if m == nil {
+		return d
+	}
+	d.DebugLevel, d.ResurrectionCount = int(m.DebugLevel), int(m.ResurrectionCount)
+	for _, e := range m.ExitLogs {
+		log := executor.ExitLog{ExitStatus: int(e.ExitStatus), Message: e.Message}
+		if e.Time != nil {
+			log.Time = *e.Time
+		}
+		d.ExitLogs = append(d.ExitLogs, log)
+	}
+	if s := m.SysLogConfig; s != nil {
+		d.SysLogConfig = &executor.SysLogConfig{Network: s.Network, RAddr: s.RAddr}
+	}
+	return d
+}
+
+func (r *reader) mount(at string, m *models.Mount) executor.MountSpec {
+	return executor.MountSpec{
+		Source:   read(r, executor.Path(at, "source"), m.Source, executor.ParseSource),
+		Path:     m.Path,
+		Mode:     m.Mode,
+		CopyMode: read(r, executor.Path(at, "copyMode"), m.CopyMode, parseText[executor.CopyMode]),
+	}
+}
+
+func (r *reader) endpoint(at string, m *models.Endpoint) *executor.NetworkEndpoint {
+	e := &executor.NetworkEndpoint{
+		Common:     executor.Common{ID: m.ID, Name: m.Name, ExecutionEnvironment: m.ExecutionEnvironment, Notes: m.Notes},
+		Static:     m.Static,
+		Assigned:   read(r, executor.Path(at, "assigned"), m.Assigned, executor.ParsePrefix),
+		Ports:      m.Ports,
+		Internal:   m.Internal,
+		NetworkRef: m.NetworkRef,
+	}
+	if ip := read(r, executor.Path(at, "ip"), m.IP, executor.ParsePrefix); ip.IsValid() {
+		e.IP = &ip
+	}
+	if n := m.Network; n != nil {
+		e.Network = *r.containerNetwork(executor.Path(at, "network"), n)
+	}
+	return e
+}
+
+func (r *reader) containerNetwork(at string, m *models.EndpointNetwork) *executor.ContainerNetwork {
+	n := &executor.ContainerNetwork{
+		Common:       executor.Common{ID: m.ID, Name: m.Name, ExecutionEnvironment: m.ExecutionEnvironment, Notes: m.Notes},
+		Type:         m.Type,
+		Destinations: readAll(r, executor.Path(at, "destinations"), m.Destinations, executor.ParsePrefix),
+		Gateway:      read(r, executor.Path(at, "gateway"), m.Gateway, executor.ParsePrefix),
+		Default:      m.Default,
+		Nameservers:  readAll(r, executor.Path(at, "nameservers"), m.Nameservers, executor.ParseAddr),
+		Pools:        readAll(r, executor.Path(at, "pools"), m.Pools, executor.ParseRange),
+		Aliases:      m.Aliases,
+		TrustLevel:   read(r, executor.Path(at, "trustLevel"), m.TrustLevel, parseText[executor.TrustLevel]),
+	}
+	if a := m.Assigned; a != nil {
+		at = executor.Path(at, "assigned")
+		n.Assigned.Gateway = read(r, executor.Path(at, "gateway"), a.Gateway, executor.ParsePrefix)
+		n.Assigned.Nameservers = readAll(r, executor.Path(at, "nameservers"), a.Nameservers, executor.ParseAddr)
+	}
+	return n
+}
+
+// network reads a container network.
+func (r *reader) network(m *models.Network) store.Network {
+	n := store.Network{
+		Config: r.containerNetwork("", &models.EndpointNetwork{
+			ID: m.ID, Name: m.Name, ExecutionEnvironment: m.ExecutionEnvironment, Notes: m.Notes, Type: m.Type, Destinations: m.Destinations,
+			Gateway: m.Gateway, Default: m.Default, Nameservers: m.Nameservers, Pools: m.Pools, Aliases: m.Aliases, TrustLevel: m.TrustLevel, Assigned: m.Assigned,
+		}),
+		Annotations: m.Annotations,
+	}
+	if m.CreateTime != nil {
+		n.CreateTime = *m.CreateTime
+	}
+	return n
+}
+
+// binding reads a VM binding and checks it.
+func (r *reader) binding(at string, m *models.VMBinding) *store.Binding {
+	b := &store.Binding{Driver: m.Driver, Ref: m.Ref, VM: executor.ContainerVM{
+		Version:     m.Version,
+		Aliases:     m.Aliases,
+		Interaction: read(r, executor.Path(at, "interaction"), m.Interaction, executor.ParseURL),
+		AgentKey:    m.AgentKey,
+	}}
+	r.check(at, b.Validate)
+	return b
+}
+
+// parseText reads one of the domain's words.
+func parseText[T any, P interface {
+	*T
+	UnmarshalText([]byte) error
+}](s string) (v T, err error) {
+	err = P(&v).UnmarshalText([]byte(s))
+	return v, err
+}

@@ -1,0 +1,135 @@
+package handlers
+
+import (
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	apierrors "github.com/go-openapi/errors"
+	"github.com/go-openapi/runtime/middleware"
+
+	"github.com/vmexecutor/config-server/executor"
+	"github.com/vmexecutor/config-server/models"
+	"github.com/vmexecutor/config-server/restapi"
+	"github.com/vmexecutor/config-server/restapi/operations"
+)
+
+// maxBody is the longest body of a request, in bytes.
+const maxBody = 1 << 20
+
+// serve puts around the API what the generated code leaves out: request ids and a log, an answer when a handler
+// panics, a limit for bodies, strictness in paths and queries, HEAD and OPTIONS, and the specification.
+func serve(api *operations.ConfigAPI, log *slog.Logger) http.Handler {
+	s := &edge{problems: problems{log}}
+	api.Middleware = func(b middleware.Builder) http.Handler { return api.Context().RoutesHandler(b) }
+	s.routes = api.Serve(s.strictQuery)
+	s.allowed = func(r *http.Request) []string { return api.Context().AllowedMethods(r) }
+	return s.observe(http.HandlerFunc(s.route))
+}
+
+// edge is the outer half of the API's handler.
+type edge struct {
+	problems
+	routes  http.Handler
+	allowed func(*http.Request) []string // methods of the path, other than the request's
+}
+
+func (s *edge) route(w http.ResponseWriter, r *http.Request) {
+	if p := r.URL.EscapedPath(); p != path.Clean(p) {
+		s.serve(w, r, apierrors.NotFound("there is nothing at this path: it is not in its shortest form"))
+		return
+	}
+	switch {
+	case r.URL.Path == "/swagger.json":
+		s.specification(w, r)
+		return
+	case r.Method == http.MethodOptions:
+		if methods := s.allowed(r); len(methods) > 0 {
+			w.Header().Set("Allow", allow(methods))
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+	case r.Method == http.MethodHead: // net/http leaves out the body
+		get := *r
+		get.Method = http.MethodGet
+		r = &get
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	s.routes.ServeHTTP(w, r)
+}
+
+// specification serves swagger.yml as JSON.
+func (s *edge) specification(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		s.serve(w, r, apierrors.MethodNotAllowed(r.Method, []string{http.MethodGet}))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(restapi.SwaggerJSON)
+}
+
+// allow is the value of an Allow header: every GET can be a HEAD, and OPTIONS is answered everywhere.
+func allow(methods []string) string {
+	methods = append(slices.Clone(methods), http.MethodOptions)
+	if slices.Contains(methods, http.MethodGet) {
+		methods = append(methods, http.MethodHead)
+	}
+	slices.Sort(methods)
+	return strings.Join(slices.Compact(methods), ", ")
+}
+
+// strictQuery refuses query parameters that the operation does not have, or that are there twice or without a value:
+// what was misspelt would otherwise be what was not said.
+func (s *edge) strictQuery(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if faults := queryFaults(r); len(faults) > 0 {
+			s.serve(w, r, &queryError{faults})
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// queryError is a query that is not the operation's.
+type queryError struct{ faults executor.Faults }
+
+func (e *queryError) Error() string { return e.faults.Error() }
+
+func (e *queryError) problem() *models.Problem {
+	p := problem(http.StatusBadRequest, "", "the request is not valid: "+e.Error())
+	p.Errors = fieldErrors(e.faults)
+	return p
+}
+
+func queryFaults(r *http.Request) (faults executor.Faults) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		faults.Add("", "the query cannot be read")
+		return faults
+	}
+	types := map[string]string{} // of the operation's parameters
+	for _, p := range middleware.MatchedRouteFrom(r).Parameters {
+		if p.In == "query" {
+			types[p.Name] = p.Type
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		values := query[name]
+		typ, known := types[name]
+		switch {
+		case !known:
+			faults.Add(name, "is not a parameter of this operation")
+		case len(values) > 1 && typ != "array":
+			faults.Add(name, "appears twice")
+		case slices.Contains(values, ""):
+			faults.Add(name, "needs a value")
+		case typ == "boolean" && values[0] != "true" && values[0] != "false": // the generated code takes all else for false
+			faults.Add(name, "must be true or false")
+		}
+	}
+	return faults
+}

@@ -1,0 +1,55 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+
+	vmops "github.com/vmexecutor/config-server/restapi/operations/vm"
+	"github.com/vmexecutor/config-server/store"
+)
+
+type vmHandlers struct{ store *store.Store }
+
+func (h *vmHandlers) get(params vmops.GetVMParams) (vmops.GetVMResponder, error) {
+	e, err := h.store.Executor(params.HTTPRequest.Context(), params.ID)
+	switch {
+	case err != nil:
+		return nil, err
+	case e.Binding == nil:
+		return nil, noBinding(params.ID)
+	}
+	return vmops.NewGetVMOK().WithPayload(bindingModel(e.Binding)), nil
+}
+
+func (h *vmHandlers) put(params vmops.PutVMParams) (vmops.PutVMResponder, error) {
+	var r reader
+	binding := r.binding("", params.Body)
+	if err := r.err(); err != nil {
+		return nil, err
+	}
+	binding.TakeOver = *params.TakeOver
+	e, created, err := h.store.Bind(params.HTTPRequest.Context(), params.ID, *binding)
+	switch {
+	case err != nil:
+		return nil, err
+	case created:
+		return vmops.NewPutVMCreated().WithPayload(bindingModel(e.Binding)), nil
+	}
+	return vmops.NewPutVMOK().WithPayload(bindingModel(e.Binding)), nil
+}
+
+func (h *vmHandlers) delete(params vmops.DeleteVMParams) (vmops.DeleteVMResponder, error) {
+	err := h.store.Unbind(params.HTTPRequest.Context(), params.ID)
+	switch {
+	case errors.Is(err, store.ErrUnbound):
+		return nil, noBinding(params.ID)
+	case err != nil:
+		return nil, err
+	}
+	return vmops.NewDeleteVMNoContent(), nil
+}
+
+// noBinding is the failure of asking for a resource that is not there; to the store an unbound executor is a state.
+func noBinding(id string) error {
+	return fmt.Errorf("VM binding of executor %q: %w", id, store.ErrNotFound)
+}

@@ -1,0 +1,217 @@
+package handlers
+
+import (
+	"encoding"
+	"maps"
+	"time"
+
+	"github.com/vmexecutor/config-server/executor"
+	"github.com/vmexecutor/config-server/extraconfig"
+	"github.com/vmexecutor/config-server/models"
+	"github.com/vmexecutor/config-server/push"
+	"github.com/vmexecutor/config-server/store"
+)
+
+// The functions below turn the domain into documents of the API. Lists and maps are never nil there.
+
+func executorModel(e *store.Executor) *models.Executor {
+	c := e.Config
+	m := &models.Executor{
+		ID: c.ID, Name: c.Name, ExecutionEnvironment: c.ExecutionEnvironment, Notes: c.Notes,
+		CreateTime:        timeModel(c.CreateTime.Time()),
+		Diagnostics:       diagnosticsModel(&c.Diagnostics),
+		Sessions:          mapModel(c.Sessions, sessionModel),
+		Execs:             mapModel(c.Execs, sessionModel),
+		Mounts:            mapModel(c.Mounts, mountModel),
+		Networks:          mapModel(c.Networks, endpointModel),
+		Key:               c.Key,
+		LayerID:           c.LayerID,
+		ImageID:           c.ImageID,
+		Annotations:       stringsModel(c.Annotations),
+		RepoName:          c.RepoName,
+		AsymmetricRouting: c.AsymmetricRouting,
+		Hostname:          c.Hostname,
+		Domainname:        c.Domainname,
+		Revision:          e.Revision,
+	}
+	if v := c.Version; v != nil {
+		m.Version = &models.BuildVersion{
+			Version: v.Version, GitCommit: v.GitCommit, BuildDate: v.BuildDate, BuildNumber: v.BuildNumber, State: v.State, PluginVersion: int64(v.PluginVersion),
+		}
+	}
+	return m
+}
+
+func sessionModel(s *executor.SessionConfig) *models.Session {
+	return &models.Session{
+		ID: s.ID, Name: s.Name, ExecutionEnvironment: s.ExecutionEnvironment, Notes: s.Notes,
+		Detail: &models.SessionDetail{
+			CreateTime: timeModel(s.Detail.CreateTime.Time()), StartTime: timeModel(s.Detail.StartTime.Time()), StopTime: timeModel(s.Detail.StopTime.Time()),
+		},
+		Cmd:         &models.Cmd{Path: s.Cmd.Path, Args: listOf(s.Cmd.Args), Env: listOf(s.Cmd.Env), Dir: s.Cmd.Dir},
+		Attach:      s.Attach,
+		OpenStdin:   s.OpenStdin,
+		RunBlock:    s.RunBlock,
+		Active:      s.Active,
+		Tty:         s.Tty,
+		ExitStatus:  int64(s.ExitStatus),
+		Started:     s.Started,
+		Restart:     s.Restart,
+		StopSignal:  s.StopSignal,
+		Diagnostics: diagnosticsModel(&s.Diagnostics),
+		User:        s.User,
+		Group:       s.Group,
+	}
+}
+
+func diagnosticsModel(d *executor.Diagnostics) *models.Diagnostics {
+	m := &models.Diagnostics{DebugLevel: int64(d.DebugLevel), ResurrectionCount: int64(d.ResurrectionCount), ExitLogs: []*models.ExitLog{}}
+	for _, e := range d.ExitLogs {
+		m.ExitLogs = append(m.ExitLogs, &models.ExitLog{Time: timeModel(e.Time), ExitStatus: int64(e.ExitStatus), Message: e.Message})
+	}
+	if s := d.SysLogConfig; s != nil {
+		m.SysLogConfig = &models.SysLogConfig{Network: s.Network, RAddr: s.RAddr}
+	}
+	return m
+}
+
+func mountModel(s executor.MountSpec) *models.Mount {
+	m := &models.Mount{Path: s.Path, Mode: s.Mode, CopyMode: s.CopyMode.String()}
+	if !s.Source.IsZero() {
+		m.Source = textModel(s.Source) // String would leave the credentials out
+	}
+	return m
+}
+
+func endpointModel(e *executor.NetworkEndpoint) *models.Endpoint {
+	m := &models.Endpoint{
+		ID: e.ID, Name: e.Name, ExecutionEnvironment: e.ExecutionEnvironment, Notes: e.Notes,
+		Static:     e.Static,
+		Assigned:   textModel(e.Assigned),
+		Network:    containerNetworkModel(&e.Network),
+		Ports:      listOf(e.Ports),
+		Internal:   e.Internal,
+		NetworkRef: e.NetworkRef,
+	}
+	if e.IP != nil {
+		m.IP = e.IP.String()
+	}
+	return m
+}
+
+func containerNetworkModel(n *executor.ContainerNetwork) *models.EndpointNetwork {
+	return &models.EndpointNetwork{
+		ID: n.ID, Name: n.Name, ExecutionEnvironment: n.ExecutionEnvironment, Notes: n.Notes,
+		Type:         n.Type,
+		Destinations: textsModel(n.Destinations),
+		Gateway:      textModel(n.Gateway),
+		Default:      n.Default,
+		Nameservers:  textsModel(n.Nameservers),
+		Pools:        textsModel(n.Pools),
+		Aliases:      listOf(n.Aliases),
+		TrustLevel:   n.TrustLevel.String(),
+		Assigned:     &models.AssignedNetwork{Gateway: textModel(n.Assigned.Gateway), Nameservers: textsModel(n.Assigned.Nameservers)},
+	}
+}
+
+func networkModel(n *store.Network) *models.Network {
+	c := containerNetworkModel(n.Config)
+	return &models.Network{
+		ID: c.ID, Name: c.Name, ExecutionEnvironment: c.ExecutionEnvironment, Notes: c.Notes, Type: c.Type, Destinations: c.Destinations,
+		Gateway: c.Gateway, Default: c.Default, Nameservers: c.Nameservers, Pools: c.Pools, Aliases: c.Aliases, TrustLevel: c.TrustLevel, Assigned: c.Assigned,
+		Annotations: stringsModel(n.Annotations),
+		CreateTime:  timeModel(n.CreateTime),
+		Revision:    n.Revision,
+	}
+}
+
+func bindingModel(b *store.Binding) *models.VMBinding {
+	m := &models.VMBinding{
+		Driver: b.Driver, Ref: b.Ref, Version: b.VM.Version, Aliases: stringsModel(b.VM.Aliases), AgentKey: b.VM.AgentKey, Revision: b.Revision,
+	}
+	if !b.VM.Interaction.IsZero() {
+		m.Interaction = textModel(b.VM.Interaction)
+	}
+	return m
+}
+
+func keyRow(p extraconfig.Pair) *models.KeyRow {
+	return &models.KeyRow{
+		Key: p.Key, Value: p.Value, Scope: p.Scope().String(), Secret: p.Secret(), NonPersistent: p.NonPersistent(), Field: p.Field(),
+	}
+}
+
+func statusModel(s push.Status) *models.Status {
+	m := &models.Status{
+		State:           string(s.State),
+		DesiredRevision: s.DesiredRevision,
+		PushedRevision:  s.PushedRevision,
+		LastError:       s.LastError,
+		Attempts:        int64(s.Attempts),
+		NextRetry:       timeModel(s.NextRetry),
+		Power:           string(s.Power),
+		PowerSince:      timeModel(s.PowerSince),
+		ObservedAt:      timeModel(s.ObservedAt),
+	}
+	if l := s.LastPush; l != nil {
+		m.LastPush = &models.LastPush{Time: l.At.UTC(), KeysSet: int64(l.KeysSet), KeysDeleted: int64(l.KeysDeleted), DurationSeconds: l.Duration.Seconds()}
+	}
+	return m
+}
+
+func planModel(p push.Plan) *models.PushPlan {
+	m := &models.PushPlan{
+		Set: []*models.KeyRow{}, Delete: listOf(p.Delete), Unchanged: int64(p.Unchanged), Bytes: int64(p.Bytes), Calls: int64(p.Calls),
+	}
+	for _, pair := range p.Set {
+		m.Set = append(m.Set, keyRow(pair))
+	}
+	return m
+}
+
+func mapModel[T, M any](entries map[string]T, convert func(T) *M) map[string]*M {
+	out := make(map[string]*M, len(entries))
+	for name, entry := range entries {
+		out[name] = convert(entry)
+	}
+	return out
+}
+
+func stringsModel(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return maps.Clone(m)
+}
+
+func listOf[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// timeModel leaves a time out that is not set.
+func timeModel(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	return new(at.UTC().Round(0))
+}
+
+// textModel gives the text of a value; all that have one here always do, and an unset one has none.
+func textModel(v encoding.TextMarshaler) string {
+	text, err := v.MarshalText()
+	if err != nil {
+		return ""
+	}
+	return string(text)
+}
+
+func textsModel[T encoding.TextMarshaler](list []T) []string {
+	texts := make([]string, len(list))
+	for i, v := range list {
+		texts[i] = textModel(v)
+	}
+	return texts
+}
