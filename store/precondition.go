@@ -86,7 +86,11 @@ type tagged interface {
 func (o *writeOptions) check(resource tagged) error {
 	for _, p := range o.preconditions {
 		t, present := resource.tagOf(p.Entry)
-		if p.Absent && present || p.Match != nil && !(present && p.Match.holds(t)) {
+		failed := p.Absent && present
+		if p.Match != nil && !failed {
+			failed = !present || !p.Match.holds(t)
+		}
+		if failed {
 			return &PreconditionError{Missing: !present, Current: t}
 		}
 	}
