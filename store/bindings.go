@@ -32,14 +32,19 @@ type Unbinding struct {
 }
 
 // Bind binds an executor to a VM, or replaces its binding. The VM of the old one still has to be cleaned: see
-// Unbindings. The same reference keeps the VM that it was resolved to. Errors: executor.Faults, ErrNotFound, *ClaimedError.
-func (s *Store) Bind(ctx context.Context, id string, b Binding) (e *Executor, created bool, err error) {
+// Unbindings. The same reference keeps the VM that it was resolved to. Errors: executor.Faults, ErrNotFound, *ClaimedError,
+// and *PreconditionError, which is about the binding.
+func (s *Store) Bind(ctx context.Context, id string, b Binding, opts ...WriteOption) (e *Executor, created bool, err error) {
+	o := optionsOf(opts)
 	revision, err := s.update(ctx, func(t *txn) error {
 		loaded, err := t.load(id)
 		if err != nil || loaded == nil {
 			return firstOf(err, notFound("executor", id))
 		}
-		if err := b.check().Err(); err != nil {
+		if err := o.check(loaded.Binding); err != nil {
+			return err
+		}
+		if err := b.Validate(); err != nil {
 			return err
 		}
 		e = loaded
@@ -141,15 +146,22 @@ func (t *txn) leave(id string, b *bindingRecord) error {
 	return t.write(unbindingKey(b.Driver, b.Instance), &unbindingRecord{Executor: id, Driver: b.Driver, Ref: b.Ref, Instance: b.Instance})
 }
 
-// Unbind removes an executor's binding. The VM still has to be cleaned: see Unbindings. Errors: ErrNotFound, ErrUnbound.
-func (s *Store) Unbind(ctx context.Context, id string) error {
+// Unbind removes an executor's binding. The VM still has to be cleaned: see Unbindings. Errors: ErrNotFound, ErrUnbound, and
+// *PreconditionError, which is about the binding.
+func (s *Store) Unbind(ctx context.Context, id string, opts ...WriteOption) error {
+	o := optionsOf(opts)
 	_, err := s.update(ctx, func(t *txn) error {
-		var rec executorRecord
-		_, found, err := t.read(executorKey(id), &rec)
-		if err != nil || !found {
+		e, err := t.load(id)
+		if err != nil || e == nil {
 			return firstOf(err, notFound("executor", id))
 		}
-		t.event = Event{Kind: KindVM, ID: id, Name: rec.Config.Name, Action: ActionUnbind}
+		if e.Binding == nil {
+			return ErrUnbound
+		}
+		if err := o.check(e.Binding); err != nil {
+			return err
+		}
+		t.event = Event{Kind: KindVM, ID: id, Name: e.Config.Name, Action: ActionUnbind}
 		return t.unbind(id)
 	})
 	return err
@@ -242,7 +254,7 @@ func (s *Store) Report(ctx context.Context, id, instance string, base map[string
 			return err
 		}
 		next.Canonicalize()
-		if e, err = s.replaceExecutor(t, old, next, ActionReport); err != nil {
+		if e, err = s.replaceExecutor(t, old, next, ActionReport, &writeOptions{}); err != nil {
 			return err
 		}
 		b.Revision, b.Base = or(b.Revision, boundAt), base

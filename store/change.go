@@ -10,7 +10,7 @@ import (
 )
 
 // createExecutor writes a new executor, and its binding when b is not nil.
-func (s *Store) createExecutor(t *txn, next *executor.ExecutorConfig, b *Binding) (*Executor, error) {
+func (s *Store) createExecutor(t *txn, next *executor.ExecutorConfig, b *Binding, o *writeOptions) (*Executor, error) {
 	var faults executor.Faults
 	if b != nil {
 		for _, f := range b.check() {
@@ -28,21 +28,29 @@ func (s *Store) createExecutor(t *txn, next *executor.ExecutorConfig, b *Binding
 	if err := s.checkSize(rec.Config, rec.SecretKey); err != nil {
 		return nil, err
 	}
+	if err := o.checkName(t, next); err != nil {
+		return nil, err
+	}
 	if b != nil {
 		if e.Binding, err = t.bind(next.ID, nil, 0, *b); err != nil {
 			return nil, err
 		}
 	}
-	t.reindex(nil, rec.Config)
+	if err := t.reindex(nil, rec.Config); err != nil {
+		return nil, err
+	}
 	t.event = Event{Kind: KindExecutor, ID: next.ID, Name: next.Name, Action: ActionCreate}
 	return e, t.write(executorKey(next.ID), rec)
 }
 
 // replaceExecutor writes a new state of an executor. It ends with errUnchanged when the state is the old one.
-func (s *Store) replaceExecutor(t *txn, old *Executor, next *executor.ExecutorConfig, action string) (*Executor, error) {
+func (s *Store) replaceExecutor(t *txn, old *Executor, next *executor.ExecutorConfig, action string, o *writeOptions) (*Executor, error) {
 	rec := &executorRecord{Config: unresolved(next), SecretKey: old.SecretKey}
 	e, err := t.checked(rec, nil)
 	if err != nil {
+		return nil, err
+	}
+	if err := o.checkName(t, next); err != nil {
 		return nil, err
 	}
 	changes := diff(old.Config, e.Config)
@@ -60,7 +68,9 @@ func (s *Store) replaceExecutor(t *txn, old *Executor, next *executor.ExecutorCo
 		rec.ConfigRevision = or(old.stored.ConfigRevision, old.at)
 	}
 	rec.Entries = entryRevisions(old, rec.Config, config)
-	t.reindex(was, rec.Config)
+	if err := t.reindex(was, rec.Config); err != nil {
+		return nil, err
+	}
 	t.event = Event{Kind: KindExecutor, ID: next.ID, Name: next.Name, Action: action}
 	t.event.Fields, t.event.Values = s.described(changes)
 	return e, t.write(executorKey(next.ID), rec)
@@ -90,6 +100,13 @@ func (t *txn) checked(rec *executorRecord, binding executor.Faults) (*Executor, 
 		return nil, err
 	}
 	return t.resolve(rec)
+}
+
+func (o *writeOptions) checkName(t *txn, c *executor.ExecutorConfig) error {
+	if !o.uniqueName {
+		return nil
+	}
+	return t.checkName(c.Name, c.ID)
 }
 
 // resolve makes an executor of a record: each endpoint holds the container network that it follows, as that stands now.

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/vmexecutor/config-server/executor"
@@ -17,6 +18,18 @@ type Tag struct {
 // String gives both parts as an ETag has them, without its quotes.
 func (t Tag) String() string { return fmt.Sprintf("%d-%d", t.ConfigRevision, t.Revision) }
 
+// ParseTag reads what String gives; false when it is nothing that String gives.
+func ParseTag(s string) (t Tag, ok bool) {
+	config, revision, _ := strings.Cut(s, "-")
+	var err, err2 error
+	t.ConfigRevision, err = strconv.ParseUint(config, 10, 64)
+	t.Revision, err2 = strconv.ParseUint(revision, 10, 64)
+	if err != nil || err2 != nil || t.String() != s {
+		return Tag{}, false
+	}
+	return t, true
+}
+
 // raised gives the larger of both parts and a revision.
 func (t Tag) raised(revision uint64) Tag {
 	return Tag{max(t.ConfigRevision, revision), max(t.Revision, revision)}
@@ -24,6 +37,36 @@ func (t Tag) raised(revision uint64) Tag {
 
 // Tag gives the executor's.
 func (e *Executor) Tag() Tag { return Tag{e.ConfigRevision, e.Revision} }
+
+// Tag gives the container network's: it has no reports.
+func (n *Network) Tag() Tag { return Tag{n.Revision, n.Revision} }
+
+// Tag gives the binding's: it has no reports.
+func (b *Binding) Tag() Tag { return Tag{b.Revision, b.Revision} }
+
+func (e *Executor) tagOf(entry string) (Tag, bool) {
+	switch {
+	case e == nil:
+		return Tag{}, false
+	case entry != "":
+		return e.Entry(entry)
+	}
+	return e.Tag(), true
+}
+
+func (n *Network) tagOf(entry string) (Tag, bool) {
+	if n == nil || entry != "" {
+		return Tag{}, false
+	}
+	return n.Tag(), true
+}
+
+func (b *Binding) tagOf(entry string) (Tag, bool) {
+	if b == nil || entry != "" {
+		return Tag{}, false
+	}
+	return b.Tag(), true
+}
 
 // Entry gives the tag of an entry of one of the executor's maps, which is named by map and name, sessions/web. An endpoint
 // changes when the container network does that it follows.

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 )
 
@@ -13,6 +14,9 @@ var (
 	ErrUnbound  = errors.New("the executor is not bound to a VM")
 	ErrInUse    = errors.New("the resource is in use")
 	ErrClaimed  = errors.New("the VM belongs to another executor")
+
+	ErrNameTaken    = errors.New("another executor has that name")
+	ErrAddressTaken = errors.New("another endpoint has that address")
 )
 
 // Somebody else was quicker.
@@ -53,3 +57,27 @@ func (e *InUseError) Error() string {
 
 // Is makes it an ErrInUse.
 func (e *InUseError) Is(target error) bool { return target == ErrInUse }
+
+// NameError is an ErrNameTaken that says by which executor.
+type NameError struct{ Name, Holder string }
+
+func (e *NameError) Error() string {
+	return fmt.Sprintf("the name %q is that of executor %q", e.Name, e.Holder)
+}
+
+// Is makes it an ErrNameTaken.
+func (e *NameError) Is(target error) bool { return target == ErrNameTaken }
+
+// AddressError is an ErrAddressTaken that says by whom, as executor/endpoint.
+type AddressError struct {
+	Network string
+	Address netip.Addr
+	Holder  string
+}
+
+func (e *AddressError) Error() string {
+	return fmt.Sprintf("the static address %s of container network %q is that of %s", e.Address, e.Network, e.Holder)
+}
+
+// Is makes it an ErrAddressTaken.
+func (e *AddressError) Is(target error) bool { return target == ErrAddressTaken }

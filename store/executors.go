@@ -24,19 +24,21 @@ type Executor struct {
 }
 
 // CreateExecutor stores a new executor, bound to a VM when b is not nil, all in one commit. Without an id it gets one of
-// 64 hexadecimal digits. Errors: executor.Faults, those of the binding below "vm"; ErrExists, *ClaimedError.
-func (s *Store) CreateExecutor(ctx context.Context, cfg *executor.ExecutorConfig, b *Binding) (*Executor, error) {
+// 64 hexadecimal digits. Errors: executor.Faults, those of the binding below "vm"; ErrExists, *ClaimedError,
+// *AddressError, *NameError.
+func (s *Store) CreateExecutor(ctx context.Context, cfg *executor.ExecutorConfig, b *Binding, opts ...WriteOption) (*Executor, error) {
 	next := canonical(cfg)
 	if next.ID == "" {
 		next.ID = hex.EncodeToString(random(32))
 	}
 	var made *Executor
+	o := optionsOf(opts)
 	revision, err := s.update(ctx, func(t *txn) error {
-		if _, found, err := t.get(executorKey(next.ID)); err != nil || found {
+		_, found, err := t.get(executorKey(next.ID))
+		if err != nil || found {
 			return firstOf(err, fmt.Errorf("executor %q: %w", next.ID, ErrExists))
 		}
-		var err error
-		made, err = s.createExecutor(t, next, b)
+		made, err = s.createExecutor(t, next, b, o)
 		return err
 	})
 	return settled(made, revision, err)
@@ -44,42 +46,84 @@ func (s *Store) CreateExecutor(ctx context.Context, cfg *executor.ExecutorConfig
 
 // PutExecutor replaces the configuration of an executor and leaves the guest's reports as they are, or creates it.
 // An endpoint that stops following a container network holds afterwards what cfg has in its place: what reading the
-// executor showed, when the client sends that back; nothing, when cfg has nothing. Errors: executor.Faults.
-func (s *Store) PutExecutor(ctx context.Context, cfg *executor.ExecutorConfig) (e *Executor, created bool, err error) {
+// executor showed, when the client sends that back; nothing, when cfg has nothing. Errors: executor.Faults, *AddressError,
+// *NameError, *PreconditionError.
+func (s *Store) PutExecutor(ctx context.Context, cfg *executor.ExecutorConfig, opts ...WriteOption) (e *Executor, created bool, err error) {
 	cfg = canonical(cfg)
+	o := optionsOf(opts)
 	revision, err := s.update(ctx, func(t *txn) error {
 		old, err := t.load(cfg.ID)
+		if err == nil {
+			err = o.check(old)
+		}
 		if err != nil {
 			return err
 		}
 		if created = old == nil; created {
-			e, err = s.createExecutor(t, cfg, nil)
+			e, err = s.createExecutor(t, cfg, nil, o)
 			return err
 		}
 		next := cfg.Clone()
 		s.codec.CopyReports(next, old.Config)
-		e, err = s.replaceExecutor(t, old, next, ActionUpdate)
+		e, err = s.replaceExecutor(t, old, next, ActionUpdate, o)
 		return err
 	})
 	e, err = settled(e, revision, err)
 	return e, created, err
 }
 
+// UpdateExecutor changes an executor, or entries of its maps, and loses nothing that others change meanwhile. change gets a copy of
+// the configuration as it stands, with container networks as they stand in the endpoints that follow them: an endpoint whose
+// NetworkRef it empties keeps that as its own. It may set reports, too. It may be called again, with what is there
+// then; its error ends the update and is given back as it is. Errors: ErrNotFound, and those of PutExecutor.
+func (s *Store) UpdateExecutor(ctx context.Context, id string, change func(*executor.ExecutorConfig) error, opts ...WriteOption) (e *Executor, err error) {
+	o := optionsOf(opts)
+	revision, err := s.update(ctx, func(t *txn) error {
+		old, err := t.load(id)
+		if err != nil || old == nil {
+			return firstOf(err, notFound("executor", id))
+		}
+		if err := o.check(old); err != nil {
+			return err
+		}
+		next := old.Config.Clone()
+		if err := change(next); err != nil {
+			return err
+		}
+		next.Canonicalize()
+		if next.ID == "" {
+			next.ID = id
+		}
+		if next.ID != id {
+			return executor.Faults{{Field: "id", Message: "must be the executor's"}}
+		}
+		if o.keepReports {
+			s.codec.CopyReports(next, old.Config)
+		}
+		e, err = s.replaceExecutor(t, old, next, ActionUpdate, o)
+		return err
+	})
+	return settled(e, revision, err)
+}
+
 // DeleteExecutor removes an executor and its binding. A VM that it was delivered to still has to be cleaned: see
-// Unbindings. Errors: ErrNotFound.
-func (s *Store) DeleteExecutor(ctx context.Context, id string) error {
+// Unbindings. Errors: ErrNotFound, *PreconditionError.
+func (s *Store) DeleteExecutor(ctx context.Context, id string, opts ...WriteOption) error {
+	o := optionsOf(opts)
 	_, err := s.update(ctx, func(t *txn) error {
 		e, err := t.load(id)
 		if err != nil || e == nil {
 			return firstOf(err, notFound("executor", id))
 		}
+		if err := o.check(e); err != nil {
+			return err
+		}
 		if err := t.unbind(id); err != nil && !errors.Is(err, ErrUnbound) {
 			return err
 		}
-		t.reindex(e.stored.Config, nil)
 		t.delete(executorKey(id))
 		t.event = Event{Kind: KindExecutor, ID: id, Name: e.Config.Name, Action: ActionDelete}
-		return nil
+		return t.reindex(e.stored.Config, nil)
 	})
 	return err
 }

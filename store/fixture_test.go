@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -191,9 +192,16 @@ func (f *fixture) checkKeys() {
 				want["claim/"+b.Driver+"/"+b.Instance] = id
 			}
 		}
+		if e.Config.Name != "" {
+			want[fmt.Sprintf("name/%x/%s", sha256.Sum256([]byte(e.Config.Name)), id)] = id
+		}
 		for name, endpoint := range e.Config.Networks {
-			if endpoint.NetworkRef != "" {
-				want["ref/"+endpoint.NetworkRef+"/"+id+"/"+name] = id + "/" + name
+			if endpoint.NetworkRef == "" {
+				continue
+			}
+			want["ref/"+endpoint.NetworkRef+"/"+id+"/"+name] = id + "/" + name
+			if endpoint.Static && endpoint.IP != nil {
+				want["address/"+endpoint.NetworkRef+"/"+endpoint.IP.Addr().String()] = id + "/" + name
 			}
 		}
 	}

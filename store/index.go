@@ -1,7 +1,10 @@
 package store
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -17,31 +20,67 @@ func unbindingKey(driver, inst string) string {
 	return "unbinding/" + driver + "/" + canonicalRef(inst)
 }
 
-// Keys that executors are found by. What is stored under each is the id of the executor, and of its endpoint.
-func followersKey(network string) string { return "ref/" + network + "/" }
-func referenceKey(network, id, endpoint string) string {
-	return followersKey(network) + id + "/" + endpoint
+// Keys that executors are found by begin so. What is stored under each is the id of the executor, and of the endpoint where it
+// is one: id/endpoint.
+func followersKey(network string) string { return "ref/" + network + "/" } // then id/endpoint
+func addressKey(network string, a netip.Addr) string {
+	return "address/" + network + "/" + a.String()
 }
 
-// index gives the keys that an executor is found by, beside its id, and what is stored under each.
-func index(c *executor.ExecutorConfig) map[string]string {
+// namesKey has a digest: a name may be any text, and longer than a key can be.
+func namesKey(name string) string { // then the id
+	digest := sha256.Sum256([]byte(name))
+	return "name/" + hex.EncodeToString(digest[:]) + "/"
+}
+
+// index gives the keys that an executor is found by, beside its id, and what is stored under each. *AddressError when two
+// of its endpoints have one static address.
+func index(c *executor.ExecutorConfig) (map[string]string, error) {
 	keys := map[string]string{}
-	for name, endpoint := range c.Networks {
+	if c.Name != "" {
+		keys[namesKey(c.Name)+c.ID] = c.ID
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Networks)) {
+		endpoint, holder := c.Networks[name], c.ID+"/"+name
 		if endpoint.NetworkRef != "" {
-			keys[referenceKey(endpoint.NetworkRef, c.ID, name)] = c.ID + "/" + name
+			keys[followersKey(endpoint.NetworkRef)+holder] = holder
+		}
+		if a, ok := staticAddress(endpoint); ok {
+			key := addressKey(endpoint.NetworkRef, a)
+			if other, taken := keys[key]; taken {
+				return nil, &AddressError{Network: endpoint.NetworkRef, Address: a, Holder: other}
+			}
+			keys[key] = holder
 		}
 	}
-	return keys
+	return keys, nil
 }
 
-// reindex makes an executor be found as it is next, and no more as it was. Either may be nil.
-func (t *txn) reindex(old, next *executor.ExecutorConfig) {
+// staticAddress gives the address that an endpoint must be alone with on the container network that it follows.
+func staticAddress(e *executor.NetworkEndpoint) (netip.Addr, bool) {
+	if e.NetworkRef == "" || !e.Static || e.IP == nil {
+		return netip.Addr{}, false
+	}
+	return e.IP.Addr(), true
+}
+
+// reindex makes an executor be found as it is next, and no more as it was. Either may be nil. *AddressError when a
+// static address is that of another one.
+func (t *txn) reindex(old, next *executor.ExecutorConfig) error {
 	var was, is map[string]string
+	var err error
 	if old != nil {
-		was = index(old)
+		if was, err = index(old); err != nil {
+			return err
+		}
 	}
 	if next != nil {
-		is = index(next)
+		if is, err = index(next); err != nil {
+			return err
+		}
+		if err := t.checkAddresses(next, was); err != nil {
+			return err
+		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(was)) {
 		if _, stays := is[key]; !stays {
@@ -53,6 +92,47 @@ func (t *txn) reindex(old, next *executor.ExecutorConfig) {
 			t.put(key, []byte(is[key]))
 		}
 	}
+	return nil
+}
+
+// checkAddresses looks whether others have the static addresses that an executor did not have before.
+func (t *txn) checkAddresses(next *executor.ExecutorConfig, was map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(next.Networks)) {
+		endpoint := next.Networks[name]
+		a, ok := staticAddress(endpoint)
+		if !ok {
+			continue
+		}
+		key := addressKey(endpoint.NetworkRef, a)
+		if _, had := was[key]; had {
+			continue
+		}
+		kv, found, err := t.get(key)
+		if err != nil {
+			return err
+		}
+		if found {
+			return &AddressError{Network: endpoint.NetworkRef, Address: a, Holder: string(kv.Value)}
+		}
+	}
+	return nil
+}
+
+// checkName looks whether another executor has a name.
+func (t *txn) checkName(name, id string) error {
+	if name == "" {
+		return nil
+	}
+	keys, err := t.below(namesKey(name))
+	if err != nil {
+		return err
+	}
+	for _, holder := range holders(keys) {
+		if holder != id {
+			return &NameError{Name: name, Holder: holder}
+		}
+	}
+	return nil
 }
 
 // holders gives what is stored under index keys.
@@ -64,8 +144,12 @@ func holders(keys []KV) []string {
 	return list
 }
 
-// executorOf gives the executor of a holder, id/endpoint.
-func executorOf(holder string) string {
-	id, _, _ := strings.Cut(holder, "/")
-	return id
+// executorsOf gives the ids of the executors among holders, each once and in order.
+func executorsOf(holders []string) []string {
+	ids := make([]string, len(holders))
+	for i, holder := range holders {
+		ids[i], _, _ = strings.Cut(holder, "/")
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }

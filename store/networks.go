@@ -20,63 +20,108 @@ type Network struct {
 }
 
 // CreateNetwork stores a new container network. Errors: executor.Faults, ErrExists.
-func (s *Store) CreateNetwork(ctx context.Context, n Network) (*Network, error) {
-	made, _, err := s.writeNetwork(ctx, n, false)
-	return made, err
+func (s *Store) CreateNetwork(ctx context.Context, n Network) (made *Network, err error) {
+	revision, err := s.update(ctx, func(t *txn) error {
+		old, err := t.network(n.Config.Name)
+		if err != nil || old != nil {
+			return firstOf(err, fmt.Errorf("container network %q: %w", n.Config.Name, ErrExists))
+		}
+		made, err = s.writeNetwork(t, nil, n)
+		return err
+	})
+	return settledNetwork(made, revision, err)
 }
 
 // PutNetwork replaces a container network, or creates it. Every executor that follows it has other desired keys from this
-// revision on, without a commit of its own. Errors: executor.Faults.
-func (s *Store) PutNetwork(ctx context.Context, n Network) (_ *Network, created bool, err error) {
-	return s.writeNetwork(ctx, n, true)
-}
-
-func (s *Store) writeNetwork(ctx context.Context, n Network, replace bool) (_ *Network, created bool, err error) {
-	next := &networkRecord{Config: n.Config.Clone(), Annotations: maps.Clone(n.Annotations), CreateTime: n.CreateTime.UTC().Round(0)}
-	next.Config.Canonicalize()
-	if len(next.Annotations) == 0 {
-		next.Annotations = nil
-	}
-	if err := s.checkNetwork(next); err != nil {
-		return nil, false, err
-	}
-	name := next.Config.Name
-	made := &Network{Config: next.Config, Annotations: next.Annotations, CreateTime: next.CreateTime}
+// revision on, without a commit of its own. Errors: executor.Faults, *PreconditionError.
+func (s *Store) PutNetwork(ctx context.Context, n Network, opts ...WriteOption) (made *Network, created bool, err error) {
+	o := optionsOf(opts)
 	revision, err := s.update(ctx, func(t *txn) error {
-		var old networkRecord
-		at, found, err := t.read(networkKey(name), &old)
+		old, err := t.network(n.Config.Name)
+		if err == nil {
+			err = o.check(old)
+		}
 		if err != nil {
 			return err
 		}
-		if created = !found; !created && !replace {
-			return fmt.Errorf("container network %q: %w", name, ErrExists)
-		}
-		rec := *next
-		if rec.CreateTime.IsZero() {
-			if rec.CreateTime = old.CreateTime; created {
-				rec.CreateTime = s.now().UTC().Round(0)
-			}
-		}
-		made.CreateTime = rec.CreateTime
-		t.event = Event{Kind: KindNetwork, ID: name, Name: name, Action: ActionCreate}
-		if !created {
-			if t.event.Fields = changedFields(&old, &rec); len(t.event.Fields) == 0 {
-				made.Revision = at
-				return errUnchanged
-			}
-			t.event.Action = ActionUpdate
-		}
-		made.Revision = 0
-		return t.write(networkKey(name), &rec)
+		created = old == nil
+		made, err = s.writeNetwork(t, old, n)
+		return err
 	})
-	if err != nil {
-		return nil, false, err
-	}
-	made.Revision = or(made.Revision, revision)
-	return made, created, nil
+	made, err = settledNetwork(made, revision, err)
+	return made, created, err
 }
 
-func changedFields(old, next *networkRecord) []string {
+// UpdateNetwork changes a container network, and loses nothing that others change meanwhile. change gets a copy of it as it
+// stands. It may be called again, with what is there then; its error ends the update and is given back as it
+// is. Errors: ErrNotFound, and those of PutNetwork.
+func (s *Store) UpdateNetwork(ctx context.Context, name string, change func(*Network) error, opts ...WriteOption) (made *Network, err error) {
+	o := optionsOf(opts)
+	revision, err := s.update(ctx, func(t *txn) error {
+		old, err := t.network(name)
+		if err != nil || old == nil {
+			return firstOf(err, notFound("container network", name))
+		}
+		if err := o.check(old); err != nil {
+			return err
+		}
+		next := *old
+		next.Config, next.Annotations = old.Config.Clone(), maps.Clone(old.Annotations)
+		if err := change(&next); err != nil {
+			return err
+		}
+		if next.Config.Name == "" {
+			next.Config.Name = name
+		}
+		if next.Config.Name != name {
+			return executor.Faults{{Field: "name", Message: "must be the container network's"}}
+		}
+		made, err = s.writeNetwork(t, old, next)
+		return err
+	})
+	return settledNetwork(made, revision, err)
+}
+
+// writeNetwork writes a new state of a container network; old is nil when it is made. It ends with errUnchanged when the
+// state is the old one. A network without a time of creation keeps the one it has, or gets one.
+func (s *Store) writeNetwork(t *txn, old *Network, n Network) (*Network, error) {
+	rec := &networkRecord{Config: n.Config.Clone(), Annotations: maps.Clone(n.Annotations), CreateTime: n.CreateTime.UTC().Round(0)}
+	rec.Config.Canonicalize()
+	if len(rec.Annotations) == 0 {
+		rec.Annotations = nil
+	}
+	switch {
+	case !rec.CreateTime.IsZero():
+	case old != nil:
+		rec.CreateTime = old.CreateTime
+	default:
+		rec.CreateTime = s.now().UTC().Round(0)
+	}
+	if err := s.checkNetwork(rec); err != nil {
+		return nil, err
+	}
+	next := &Network{Config: rec.Config, Annotations: rec.Annotations, CreateTime: rec.CreateTime}
+	name := rec.Config.Name
+	t.event = Event{Kind: KindNetwork, ID: name, Name: name, Action: ActionCreate}
+	if old != nil {
+		t.event.Action, t.event.Fields = ActionUpdate, changedFields(old, next)
+		if len(t.event.Fields) == 0 {
+			return old, errUnchanged
+		}
+	}
+	return next, t.write(networkKey(name), rec)
+}
+
+// settledNetwork completes what a transaction made with the revision that it got.
+func settledNetwork(n *Network, revision uint64, err error) (*Network, error) {
+	if err != nil {
+		return nil, err
+	}
+	n.Revision = or(n.Revision, revision)
+	return n, nil
+}
+
+func changedFields(old, next *Network) []string {
 	var changes []change
 	var top place
 	compare(top, reflect.ValueOf(*old.Config), reflect.ValueOf(*next.Config), &changes)
@@ -90,11 +135,16 @@ func changedFields(old, next *networkRecord) []string {
 	return fields
 }
 
-// DeleteNetwork removes a container network that no endpoint follows. Errors: ErrNotFound, *InUseError.
-func (s *Store) DeleteNetwork(ctx context.Context, name string) error {
+// DeleteNetwork removes a container network that no endpoint follows. Errors: ErrNotFound, *InUseError, *PreconditionError.
+func (s *Store) DeleteNetwork(ctx context.Context, name string, opts ...WriteOption) error {
+	o := optionsOf(opts)
 	_, err := s.update(ctx, func(t *txn) error {
-		if _, found, err := t.get(networkKey(name)); err != nil || !found {
+		n, err := t.network(name)
+		if err != nil || n == nil {
 			return firstOf(err, notFound("container network", name))
+		}
+		if err := o.check(n); err != nil {
+			return err
 		}
 		refs, err := t.below(followersKey(name))
 		if err != nil {
@@ -146,10 +196,7 @@ func (s *Store) Networks(ctx context.Context) (list []*Network, revision uint64,
 func (s *Store) ExecutorsOn(ctx context.Context, name string) (ids []string, err error) {
 	err = s.engine.View(ctx, func(snap Snapshot) error {
 		refs, err := collect(snap, followersKey(name))
-		for _, holder := range holders(refs) {
-			ids = append(ids, executorOf(holder))
-		}
-		ids = slices.Compact(ids)
+		ids = executorsOf(holders(refs))
 		return err
 	})
 	return ids, err
