@@ -13,7 +13,6 @@ import (
 	"github.com/go-openapi/runtime/middleware"
 
 	"github.com/vmexecutor/config-server/executor"
-	"github.com/vmexecutor/config-server/models"
 	"github.com/vmexecutor/config-server/restapi"
 	"github.com/vmexecutor/config-server/restapi/operations"
 )
@@ -87,22 +86,11 @@ func allow(methods []string) string {
 func (s *edge) strictQuery(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if faults := queryFaults(r); len(faults) > 0 {
-			s.serve(w, r, &queryError{faults})
+			s.serve(w, r, &requestError{faults})
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// queryError is a query that is not the operation's.
-type queryError struct{ faults executor.Faults }
-
-func (e *queryError) Error() string { return e.faults.Error() }
-
-func (e *queryError) problem() *models.Problem {
-	p := problem(http.StatusBadRequest, "", "the request is not valid: "+e.Error())
-	p.Errors = fieldErrors(e.faults)
-	return p
 }
 
 func queryFaults(r *http.Request) (faults executor.Faults) {
