@@ -17,10 +17,7 @@ func (s *Store) createExecutor(t *txn, next *executor.ExecutorConfig, b *Binding
 			faults.Add(executor.Path("vm", f.Field), f.Message)
 		}
 	}
-	rec := &executorRecord{Config: unresolved(next), SecretKey: random(32), Entries: map[string]entryRevision{}}
-	for name := range entriesOf(next) {
-		rec.Entries[name] = entryRevision{}
-	}
+	rec := &executorRecord{Config: unresolved(next), SecretKey: random(32), Entries: entryRevisions(nil, next, nil)}
 	e, err := t.checked(rec, faults)
 	if err != nil {
 		return nil, err

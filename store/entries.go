@@ -101,8 +101,16 @@ func entriesOf(c *executor.ExecutorConfig) map[string]any {
 }
 
 // entryRevisions carries over the revisions of the entries that stayed as they were; config is next with the old reports.
+// When the executor is made, old is nil.
 func entryRevisions(old *Executor, next, config *executor.ExecutorConfig) map[string]entryRevision {
-	was, is, configured := entriesOf(old.stored.Config), entriesOf(next), entriesOf(config)
+	is := entriesOf(next)
+	if len(is) == 0 {
+		return nil
+	}
+	var was, configured map[string]any
+	if old != nil {
+		was, configured = entriesOf(old.stored.Config), entriesOf(config)
+	}
 	revisions := make(map[string]entryRevision, len(is))
 	for name, entry := range is {
 		var r entryRevision

@@ -24,6 +24,7 @@ type fixture struct {
 	*store.Store
 	engine  store.Engine
 	dir     string
+	options store.Options
 	secrets []string // that no event may contain
 	race    func()   // run once, before the next commit: somebody else is quicker
 }
@@ -41,7 +42,7 @@ func (f *fixture) begin() {
 	engine, err := bolt.Open(f.dir)
 	f.must(err)
 	f.engine = &racing{engine, f}
-	f.Store, err = store.New(f.engine, store.Options{})
+	f.Store, err = store.New(f.engine, f.options)
 	f.must(err)
 }
 

@@ -144,12 +144,20 @@ func holders(keys []KV) []string {
 	return list
 }
 
-// executorsOf gives the ids of the executors among holders, each once and in order.
-func executorsOf(holders []string) []string {
-	ids := make([]string, len(holders))
-	for i, holder := range holders {
-		ids[i], _, _ = strings.Cut(holder, "/")
+// executorsBelow gives the ids of the executors that are found below prefixes, each once and in order.
+func executorsBelow(snap Snapshot, prefixes ...string) (ids []string, err error) {
+	for _, prefix := range prefixes {
+		for kv, err := range snap.Range(prefix) {
+			if err != nil {
+				return nil, err
+			}
+			id, itself := strings.CutPrefix(kv.Key, executorKey(""))
+			if !itself {
+				id, _, _ = strings.Cut(string(kv.Value), "/")
+			}
+			ids = append(ids, id)
+		}
 	}
 	slices.Sort(ids)
-	return slices.Compact(ids)
+	return slices.Compact(ids), nil
 }

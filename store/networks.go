@@ -194,9 +194,8 @@ func (s *Store) Networks(ctx context.Context) (list []*Network, revision uint64,
 
 // ExecutorsOn gives the ids of the executors that follow a container network, in order.
 func (s *Store) ExecutorsOn(ctx context.Context, name string) (ids []string, err error) {
-	err = s.engine.View(ctx, func(snap Snapshot) error {
-		refs, err := collect(snap, followersKey(name))
-		ids = executorsOf(holders(refs))
+	err = s.engine.View(ctx, func(snap Snapshot) (err error) {
+		ids, err = executorsBelow(snap, followersKey(name))
 		return err
 	})
 	return ids, err

@@ -20,16 +20,20 @@ import (
 type Options struct {
 	Now    func() time.Time // the clock; time.Now
 	Logger *slog.Logger     // nil discards
+	// Lists that are read in pages are kept as they stood at the first page: in this many bytes together (128 MiB), and each for
+	// this long after its last page (5m). When there is no room the one that was used least recently is dropped.
+	ListMemory int
+	ListIdle   time.Duration
 }
 
 // Store is the typed store. All methods may be called at the same time; each change is one commit, durable
 // when it is answered, and a change that changes nothing commits nothing.
 type Store struct {
-	engine  Engine
-	codec   *extraconfig.Codec[executor.ExecutorConfig]
-	reports map[string]bool // the fields whose values events tell
-	now     func() time.Time
-	log     *slog.Logger
+	engine   Engine
+	codec    *extraconfig.Codec[executor.ExecutorConfig]
+	reports  map[string]bool // the fields whose values events tell
+	now      func() time.Time
+	listings *listings
 }
 
 // New makes a store of what an engine holds. The engine stays the caller's to close.
@@ -38,14 +42,26 @@ func New(e Engine, o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{engine: e, codec: codec, reports: reportFields(codec.Fields()), now: o.Now, log: o.Logger}
-	if s.now == nil {
-		s.now = time.Now
+	o.defaults()
+	return &Store{
+		engine: e, codec: codec, reports: reportFields(codec.Fields()), now: o.Now,
+		listings: &listings{memory: o.ListMemory, idle: o.ListIdle, log: o.Logger, all: map[string]*listing{}},
+	}, nil
+}
+
+func (o *Options) defaults() {
+	if o.Now == nil {
+		o.Now = time.Now
 	}
-	if s.log == nil {
-		s.log = slog.New(slog.DiscardHandler)
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return s, nil
+	if o.ListMemory == 0 {
+		o.ListMemory = 128 << 20
+	}
+	if o.ListIdle == 0 {
+		o.ListIdle = 5 * time.Minute
+	}
 }
 
 // Codec gives the codec of executors.
