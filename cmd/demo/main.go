@@ -21,7 +21,8 @@ const limit = time.Minute
 func main() {
 	binary := flag.String("server", "bin/config-server", "the server's binary")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// The closed pipe of `make demo | head`, too, is for the server to hear of: it would be left behind.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
 	err := run(ctx, *binary)
 	stop()
 	if err != nil {
