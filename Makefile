@@ -50,7 +50,7 @@ vet: ## run go vet
 	go vet ./...
 
 fmt: ## format hand-written code
-	gofmt -w app auth cmd executor extraconfig handlers push store vm
+	git ls-files '*.go' | grep -vE '^(models|restapi|client)/' | xargs gofmt -w
 
 tidy: ## tidy every go.mod
 	go mod tidy

@@ -49,6 +49,15 @@ func TestReadmeOptions(t *testing.T) {
 	}
 }
 
+// TestReadmeLinks: what the README points to within the repository is there.
+func TestReadmeLinks(t *testing.T) {
+	for _, m := range regexp.MustCompile(`\]\(([^):#]+)\)`).FindAllStringSubmatch(read(t, "../../README.md"), -1) {
+		if _, err := os.Stat("../../" + m[1]); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func read(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(name)
