@@ -32,7 +32,9 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
-	os.RemoveAll(dir)
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
 	os.Exit(code)
 }
 
@@ -114,9 +116,11 @@ func (s *server) read(stderr io.Reader, listening chan struct{}) {
 
 // kill ends the server as a power failure would.
 func (s *server) kill() {
-	s.cmd.Process.Kill()
+	if err := s.cmd.Process.Kill(); err != nil {
+		s.Fatal(err)
+	}
 	<-s.output.done
-	s.cmd.Wait()
+	_ = s.cmd.Wait() // says that it was killed
 }
 
 // terminate ends it as an operator would, and expects a clean end.
@@ -227,8 +231,9 @@ func (s *server) keys(id, scope string) map[string]keyRow {
 }
 
 type status struct {
-	State, LastError                string
+	State, LastError, NextRetry     string
 	DesiredRevision, PushedRevision uint64
+	Attempts                        int
 }
 
 // push has an executor pushed and gives the status.
