@@ -54,8 +54,7 @@ func TestOverTCPAndUnixSocket(t *testing.T) {
 	hosts := make(chan string, 1)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		hosts <- r.Host
-		w.Header().Set("Content-Type", "application/json")
-		io.WriteString(w, `{"status": "ok"}`)
+		answer(w, http.StatusOK, "application/json", `{"status": "ok"}`)
 	})
 	tcp := httptest.NewServer(handler)
 	defer tcp.Close()
@@ -76,9 +75,9 @@ func TestOverTCPAndUnixSocket(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer, err := c.System.GetHealthContext(t.Context(), system.NewGetHealthParams())
-		if err != nil || answer.Payload.Status != "ok" {
-			t.Errorf("%s: %v %v", address, answer, err)
+		health, err := c.System.GetHealthContext(t.Context(), system.NewGetHealthParams())
+		if err != nil || health.Payload.Status != "ok" {
+			t.Errorf("%s: %v %v", address, health, err)
 		}
 		if got := <-hosts; got != host {
 			t.Errorf("%s: the Host was %q, want %q", address, got, host)
@@ -100,16 +99,15 @@ func TestMediaTypes(t *testing.T) {
 		if got := strings.TrimSpace(string(body)); got != `{"annotations":{"team":null}}` {
 			t.Errorf("the body is %s", got)
 		}
-		w.Header().Set("Content-Type", "application/json")
-		io.WriteString(w, `{"id": "web"}`)
+		answer(w, http.StatusOK, "application/json", `{"id": "web"}`)
 	})
 	patch, err := MergePatch(map[string]any{"annotations": map[string]any{"team": nil}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := c.Executors.PatchExecutorContext(t.Context(), executors.NewPatchExecutorParams().WithID("web").WithBody(patch))
-	if err != nil || answer.Payload.ID != "web" {
-		t.Errorf("%v %v", answer, err)
+	patched, err := c.Executors.PatchExecutorContext(t.Context(), executors.NewPatchExecutorParams().WithID("web").WithBody(patch))
+	if err != nil || patched.Payload.ID != "web" {
+		t.Errorf("%v %v", patched, err)
 	}
 }
 
@@ -141,4 +139,11 @@ func serve(t *testing.T, handler http.HandlerFunc) *Client {
 	}
 	t.Cleanup(c.Close)
 	return c
+}
+
+// answer writes a response. A client that does not get it says so itself.
+func answer(w http.ResponseWriter, status int, contentType, body string) {
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body)
 }

@@ -2,6 +2,7 @@ package apiclient_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -21,17 +22,19 @@ import (
 func Example() {
 	server, stop := serve()
 	defer stop()
-	if err := rename(context.Background(), server.API); err != nil {
+	state, err := rename(context.Background(), server.API)
+	if err != nil {
 		fmt.Println(apiclient.Describe(err))
 	}
+	fmt.Println(state)
 	// Output: web-2 is synced
 }
 
 // rename is what the README shows.
-func rename(ctx context.Context, address string) error {
+func rename(ctx context.Context, address string) (string, error) {
 	c, err := apiclient.New(address) // http://127.0.0.1:8080, or unix:///run/config-server.sock
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer c.Close()
 
@@ -39,7 +42,7 @@ func rename(ctx context.Context, address string) error {
 		ID: "web-1", Hostname: "web-1", VM: &models.VMBinding{Driver: "vsphere", Ref: "vm1"},
 	}))
 	if err != nil {
-		return err
+		return "", err
 	}
 
 	// Reads, changes and writes, and begins anew when somebody else was quicker.
@@ -48,15 +51,14 @@ func rename(ctx context.Context, address string) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
 
 	answer, err := c.Push.PushContext(ctx, push.NewPushParams().WithID("web-1"))
 	if err != nil {
-		return err
+		return "", err
 	}
-	fmt.Println(web.Hostname, "is", answer.Payload.State)
-	return nil
+	return web.Hostname + " is " + answer.Payload.State, nil
 }
 
 func ExampleNew() {
@@ -185,10 +187,9 @@ func serve() (addresses app.Addresses, stop func()) {
 	}
 	return addresses, func() {
 		cancel()
-		if err := <-ended; err != nil {
+		if err := errors.Join(<-ended, os.RemoveAll(dir)); err != nil {
 			panic(err)
 		}
-		os.RemoveAll(dir)
 	}
 }
 

@@ -3,7 +3,6 @@ package apiclient
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -42,11 +41,7 @@ func TestProblems(t *testing.T) {
 		{name: "cut off", status: 404, contentType: problemType, body: `{"title": "Not`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				w.Header().Set("Content-Type", tc.contentType)
-				w.WriteHeader(tc.status)
-				io.WriteString(w, tc.body)
-			})
+			c := serve(t, func(w http.ResponseWriter, _ *http.Request) { answer(w, tc.status, tc.contentType, tc.body) })
 			_, err := c.Executors.GetExecutorContext(t.Context(), executors.NewGetExecutorParams().WithID("web"))
 			if err == nil {
 				t.Fatal("there is no error")

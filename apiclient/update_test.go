@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"sync"
 	"testing"
 
@@ -56,53 +57,45 @@ func (r *resource) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		r.name = doc.Name
 	}
 	w.Header().Set("ETag", r.etag())
-	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(map[string]string{"name": r.name})
+	answer(w, http.StatusOK, "application/json", fmt.Sprintf(`{"name": %q}`, r.name))
 }
 
 func (r *resource) etag() string { return fmt.Sprintf(`"%d-%d"`, r.revision, r.revision) }
 
 func refuse(w http.ResponseWriter, status int) {
-	w.Header().Set("Content-Type", problemType)
-	w.WriteHeader(status)
-	fmt.Fprintf(w, `{"type": "about:blank", "title": %q, "status": %d, "detail": "no"}`, http.StatusText(status), status)
+	answer(w, status, problemType, fmt.Sprintf(`{"type": "about:blank", "title": %q, "status": %d, "detail": "no"}`, http.StatusText(status), status))
 }
 
 // TestUpdate: each kind of resource is changed on what somebody else made of it meanwhile.
 func TestUpdate(t *testing.T) {
 	ctx := t.Context()
-	for path, update := range map[string]func(c *Client) (string, error){
-		"/v1/executors/e": func(c *Client) (string, error) {
-			e, err := c.UpdateExecutor(ctx, "e", func(e *models.Executor) error { e.Name += "!"; return nil })
-			return e.Name, err
+	for path, update := range map[string]func(c *Client) (any, error){
+		"/v1/executors/e": func(c *Client) (any, error) {
+			return c.UpdateExecutor(ctx, "e", func(e *models.Executor) error { e.Name += "!"; return nil })
 		},
-		"/v1/networks/n": func(c *Client) (string, error) {
-			n, err := c.UpdateNetwork(ctx, "n", func(n *models.Network) error { n.Name += "!"; return nil })
-			return n.Name, err
+		"/v1/networks/n": func(c *Client) (any, error) {
+			return c.UpdateNetwork(ctx, "n", func(n *models.Network) error { n.Name += "!"; return nil })
 		},
-		"/v1/executors/e/sessions/s": func(c *Client) (string, error) {
-			s, err := c.UpdateSession(ctx, "e", "s", func(s *models.Session) error { s.Name += "!"; return nil })
-			return s.Name, err
+		"/v1/executors/e/sessions/s": func(c *Client) (any, error) {
+			return c.UpdateSession(ctx, "e", "s", func(s *models.Session) error { s.Name += "!"; return nil })
 		},
-		"/v1/executors/e/execs/x": func(c *Client) (string, error) {
-			x, err := c.UpdateExec(ctx, "e", "x", func(x *models.Session) error { x.Name += "!"; return nil })
-			return x.Name, err
+		"/v1/executors/e/execs/x": func(c *Client) (any, error) {
+			return c.UpdateExec(ctx, "e", "x", func(x *models.Session) error { x.Name += "!"; return nil })
 		},
-		"/v1/executors/e/mounts/m": func(c *Client) (string, error) {
-			m, err := c.UpdateMount(ctx, "e", "m", func(m *models.Mount) error { m.Name += "!"; return nil })
-			return m.Name, err
+		"/v1/executors/e/mounts/m": func(c *Client) (any, error) {
+			return c.UpdateMount(ctx, "e", "m", func(m *models.Mount) error { m.Name += "!"; return nil })
 		},
-		"/v1/executors/e/networks/n": func(c *Client) (string, error) {
-			e, err := c.UpdateEndpoint(ctx, "e", "n", func(e *models.Endpoint) error { e.Name += "!"; return nil })
-			return e.Name, err
+		"/v1/executors/e/networks/n": func(c *Client) (any, error) {
+			return c.UpdateEndpoint(ctx, "e", "n", func(e *models.Endpoint) error { e.Name += "!"; return nil })
 		},
 	} {
 		t.Run(path, func(t *testing.T) {
 			r := &resource{path: path, revision: 7, rivals: 2, name: "a"}
-			answered, err := update(serve(t, r.ServeHTTP))
+			doc, err := update(serve(t, r.ServeHTTP))
 			if err != nil {
 				t.Fatal(Describe(err))
 			}
+			answered := reflect.ValueOf(doc).Elem().FieldByName("Name").String()
 			if r.puts != 3 || r.name != "a++!" || answered != "a++!" {
 				t.Errorf("answered %q, the server has %q after %d writes", answered, r.name, r.puts)
 			}
