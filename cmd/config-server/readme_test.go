@@ -13,10 +13,10 @@ import (
 	"github.com/vmexecutor/config-server/vm/vsphere/simulator"
 )
 
-// TestReadmeExample: what the README shows is what Example runs.
+// TestReadmeExample: what the README shows is what an example of the client package runs.
 func TestReadmeExample(t *testing.T) {
-	_, rest, found := strings.Cut(read(t, "example_test.go"), "// deliver ")
-	example, _, closed := strings.Cut("// deliver "+rest, "\n}\n")
+	_, rest, found := strings.Cut(read(t, "../../apiclient/example_test.go"), "\nfunc rename(")
+	example, _, closed := strings.Cut("func rename("+rest, "\n}\n")
 	if !found || !closed || !strings.Contains(read(t, "../../README.md"), "```go\n"+example+"\n}\n```\n") {
 		t.Errorf("the README does not show this:\n%s\n}", example)
 	}
