@@ -6,7 +6,7 @@ GOFLAGS  ?= -trimpath
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test race bench fuzz generate check-generated lint vet fmt tidy clean
+.PHONY: help demo run build test test-system race bench fuzz generate check-generated check-contract lint vet fmt tidy clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ build: ## build bin/config-server
 
 test: ## run all tests; needs Go alone
 	go test ./...
+
+test-system: ## run the tests that need Debian packages: chromium
+	go test -count=1 -tags system -run '^TestSystem' ./cmd/config-server
 
 race: ## run all tests with the race detector
 	go test -race ./...
@@ -44,7 +47,7 @@ lint: ## run the linters
 	$(LINT) run ./...
 
 vet: ## run go vet
-	go vet ./...
+	go vet -tags system ./...
 
 fmt: ## format hand-written code
 	gofmt -w app auth cmd executor extraconfig handlers push store vm

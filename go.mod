@@ -23,6 +23,12 @@ require (
 	golang.org/x/crypto v0.58.0
 )
 
+// Of the tests alone.
+require (
+	github.com/chromedp/cdproto v0.159.0
+	github.com/chromedp/chromedp v0.23.0 // drives the browser that reads /docs
+)
+
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
