@@ -45,6 +45,7 @@ type server struct {
 	api       string // base URL of the API
 	simulator string // URL of the simulator, if it started one
 	output    *lines
+	opinion   *opinion
 }
 
 // lines keeps what the server logged.
@@ -89,6 +90,7 @@ func start(t *testing.T, dataDir string, env []string, args ...string) *server {
 	case <-s.output.done:
 		t.Fatalf("the server ended early:\n%s", s.output)
 	}
+	s.opinion = newOpinion(t, s.api)
 	return s
 }
 
@@ -149,30 +151,42 @@ type problem struct {
 	Errors                        []struct{ Field, Message string }
 }
 
-func (s *server) do(method, path, body string) answer {
+// do makes a request. Headers come in pairs; a body is JSON unless they say otherwise.
+func (s *server) do(method, path, body string, headers ...string) answer {
 	s.Helper()
-	a, err := s.try(method, path, body)
+	a, err := s.try(method, path, body, headers...)
 	if err != nil {
 		s.Fatal(err)
 	}
 	return a
 }
 
-func (s *server) try(method, path, body string) (answer, error) {
-	req, err := http.NewRequestWithContext(s.Context(), method, s.api+path, strings.NewReader(body))
+func (s *server) try(method, path, body string, headers ...string) (answer, error) {
+	req, err := s.request(method, path, body, headers...)
 	if err != nil {
 		return answer{}, err
 	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: s.opinion}).Do(req)
 	if err != nil {
 		return answer{}, err
 	}
 	defer resp.Body.Close()
 	read, err := io.ReadAll(resp.Body)
 	return answer{status: resp.StatusCode, header: resp.Header, body: read}, err
+}
+
+func (s *server) request(method, path, body string, headers ...string) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(s.Context(), method, s.api+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	return req, nil
 }
 
 // expect makes a request and decodes its answer into v, unless v is nil.

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestReadmeWalk pastes the README's requests, all of them and as they are, into a shell with the real
+// TestSystemReadmeWalk pastes the README's requests, all of them and as they are, into a shell with the real
 // curl. Only the address is another one, and curl is made to tell each answer's status.
-func TestReadmeWalk(t *testing.T) {
+func TestSystemReadmeWalk(t *testing.T) {
 	s := start(t, t.TempDir(), nil)
 	requests, err := exec.Command("sh", "../../docs/try.sh").Output()
 	if err != nil {
