@@ -6,7 +6,7 @@ GOFLAGS  ?= -trimpath
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test race bench fuzz generate check-generated lint vet fmt tidy clean
+.PHONY: help demo run build test test-system race bench fuzz generate check-generated check-contract release-contract lint vet fmt tidy clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ build: ## build bin/config-server
 test: ## run all tests; needs Go alone
 	go test ./...
 
+test-system: ## run the tests that need Debian packages: curl, chromium
+	go test -count=1 -tags system -run '^TestSystem' ./cmd/config-server
+
 race: ## run all tests with the race detector
 	go test -race ./...
 
@@ -40,14 +43,23 @@ check-generated: generate ## fail when the generated code is not what swagger.ym
 	@git diff --exit-code --stat -- models restapi client docs/keys.md
 	@test -z "$$(git status --porcelain -- models restapi client)" || { git status --short -- models restapi client; exit 1; }
 
+check-contract: ## fail when swagger.yml breaks clients of the last release
+	@$(SWAGGER) diff --quiet -b -i tools/swagger/accepted.json tools/swagger/released.yml swagger.yml
+
+release-contract: ## make swagger.yml what check-contract holds changes against: part of a release
+	mkdir -p bin
+	(sed -n '/^#/!q;p' tools/swagger/released.yml; cat swagger.yml) > bin/released.yml
+	mv bin/released.yml tools/swagger/released.yml
+	echo '[]' > tools/swagger/accepted.json
+
 lint: ## run the linters
 	$(LINT) run ./...
 
 vet: ## run go vet
-	go vet ./...
+	go vet -tags system ./...
 
 fmt: ## format hand-written code
-	gofmt -w app auth cmd executor extraconfig handlers push store vm
+	git ls-files '*.go' | grep -vE '^(models|restapi|client)/' | xargs gofmt -w
 
 tidy: ## tidy every go.mod
 	go mod tidy

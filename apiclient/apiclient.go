@@ -7,7 +7,7 @@ package apiclient
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net"
 	"net/http"
 	"net/url"
@@ -24,6 +24,8 @@ const (
 	problemType    = "application/problem+json"
 )
 
+var errAddress = errors.New("address of the server: must be such as http://127.0.0.1:8080 or unix:///run/config-server.sock")
+
 // Client is the generated client, ready to use. It may be used concurrently.
 type Client struct {
 	*client.Config
@@ -34,8 +36,8 @@ type Client struct {
 // unix socket (unix:///run/config-server.sock). It does not connect yet.
 func New(address string) (*Client, error) {
 	u, err := url.Parse(address)
-	if err != nil {
-		return nil, fmt.Errorf("address of the server: %w", err)
+	if err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return nil, errAddress // what url.Parse says would show a password
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	host, scheme := u.Host, u.Scheme
@@ -49,7 +51,7 @@ func New(address string) (*Client, error) {
 		}
 	case (scheme == "http" || scheme == "https") && u.Host != "" && (u.Path == "" || u.Path == "/"):
 	default:
-		return nil, fmt.Errorf("address of the server: must be such as http://127.0.0.1:8080 or unix:///run/config-server.sock")
+		return nil, errAddress
 	}
 	rt := httptransport.New(host, client.DefaultBasePath, []string{scheme})
 	rt.Transport = transport

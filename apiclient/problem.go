@@ -3,7 +3,6 @@ package apiclient
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/vmexecutor/config-server/models"
@@ -22,10 +21,14 @@ func Problem(err error) *models.Problem {
 	return p.GetPayload()
 }
 
-// IsStatus reports whether an error is the server's answer with an HTTP status.
+// IsStatus reports whether an error is the server's answer with an HTTP status: also with one that carries no problem
+// document, as 304 Not Modified.
 func IsStatus(err error, status int) bool {
-	p := Problem(err)
-	return p != nil && p.Status == int64(status)
+	answer, ok := errors.AsType[interface {
+		error
+		IsCode(int) bool
+	}](err)
+	return ok && answer.IsCode(status)
 }
 
 // Describe gives an error in one line: what the server says of it, with the fields at fault.
@@ -36,8 +39,10 @@ func Describe(err error) string {
 		return ""
 	case p == nil:
 		return err.Error()
+	case len(p.Errors) == 0 && p.Detail == "":
+		return p.Title
 	case len(p.Errors) == 0:
-		return fmt.Sprintf("%s: %s", p.Title, p.Detail)
+		return p.Title + ": " + p.Detail
 	}
 	var b strings.Builder
 	b.WriteString(p.Title)

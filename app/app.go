@@ -49,7 +49,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 
-	listeners, addresses, err := o.listen()
+	listeners, addresses, err := o.listen(ctx)
 	if err != nil {
 		return err
 	}
@@ -126,16 +126,16 @@ func (o *Options) serve(ctx context.Context, log *slog.Logger, reconciler *push.
 }
 
 // listen opens the API's listeners.
-func (o *Options) listen() ([]net.Listener, Addresses, error) {
+func (o *Options) listen(ctx context.Context) ([]net.Listener, Addresses, error) {
 	var a Addresses
-	tcp, err := net.Listen("tcp", net.JoinHostPort(o.Host, strconv.Itoa(int(o.Port))))
+	tcp, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(o.Host, strconv.Itoa(int(o.Port))))
 	if err != nil {
 		return nil, a, fmt.Errorf("--host, --port: %w", err)
 	}
 	listeners := []net.Listener{tcp}
 	a.API = "http://" + tcp.Addr().String()
 	if o.SocketPath != "" {
-		socket, err := listenSocket(o.SocketPath)
+		socket, err := listenSocket(ctx, o.SocketPath)
 		if err != nil {
 			tcp.Close()
 			return nil, a, err
@@ -159,7 +159,7 @@ func (o *Options) startVSphere(ctx context.Context, log *slog.Logger, closers *c
 		if err != nil {
 			return nil, fmt.Errorf("--simulator-listen: %w", err)
 		}
-		closers.add("simulator", func() error { return withLimit(sim.Close) })
+		closers.add("simulator", func() error { return withLimit(ctx, sim.Close) })
 		options.URL, options.Username, options.Password = sim.URL(), simulator.Username, simulator.Password
 		addresses.Simulator = sim.URL().String()
 	}
@@ -167,7 +167,7 @@ func (o *Options) startVSphere(ctx context.Context, log *slog.Logger, closers *c
 	if err != nil {
 		return nil, fmt.Errorf("--vsphere-url: %w", err)
 	}
-	closers.add("vsphere", func() error { return withLimit(driver.Close) })
+	closers.add("vsphere", func() error { return withLimit(ctx, driver.Close) })
 	return driver, nil
 }
 
@@ -193,8 +193,9 @@ func (c *closers) close(log *slog.Logger) error {
 	return errors.Join(errs...)
 }
 
-func withLimit(f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
+// withLimit closes what takes its time, after ctx has ended.
+func withLimit(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
 	defer cancel()
 	return f(ctx)
 }

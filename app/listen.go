@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +12,7 @@ import (
 
 // listenSocket listens on a unix socket that only this user can connect to. A file that a dead
 // server left behind is replaced; one that somebody answers on is not.
-func listenSocket(path string) (net.Listener, error) {
+func listenSocket(ctx context.Context, path string) (net.Listener, error) {
 	switch info, err := os.Lstat(path); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
@@ -19,7 +20,7 @@ func listenSocket(path string) (net.Listener, error) {
 	case info.Mode().Type() != fs.ModeSocket:
 		return nil, fmt.Errorf("--socket-path: %s exists and is not a socket", path)
 	default:
-		if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		if c, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", path); err == nil {
 			c.Close()
 			return nil, fmt.Errorf("--socket-path: another server listens on %s", path)
 		}
@@ -27,7 +28,7 @@ func listenSocket(path string) (net.Listener, error) {
 			return nil, fmt.Errorf("--socket-path: %w", err)
 		}
 	}
-	l, err := net.Listen("unix", path)
+	l, err := new(net.ListenConfig).Listen(ctx, "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("--socket-path: %w", err)
 	}

@@ -19,7 +19,7 @@ func TestConvertersLoseNothing(t *testing.T) {
 	var want executor.ExecutorConfig
 	fill(reflect.ValueOf(&want).Elem())
 	text := &bytes.Buffer{}
-	if err := plainJSON.Produce(text, executorModel(&store.Executor{Config: &want})); err != nil {
+	if err := plainJSON.Produce(text, configModel(&want)); err != nil {
 		t.Fatal(err)
 	}
 	var m models.Executor

@@ -1,12 +1,16 @@
 package handlers
 
 import (
+	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/models"
 	"github.com/vmexecutor/config-server/restapi/operations/executors"
 	"github.com/vmexecutor/config-server/store"
 )
 
-type executorHandlers struct{ store *store.Store }
+type executorHandlers struct {
+	store   *store.Store
+	reports reportPaths
+}
 
 func (h *executorHandlers) list(params executors.ListExecutorsParams) (executors.ListExecutorsResponder, error) {
 	list, revision, err := h.store.Executors(params.HTTPRequest.Context())
@@ -27,49 +31,93 @@ func (h *executorHandlers) create(params executors.CreateExecutorParams) (execut
 	if params.Body.VM != nil {
 		binding = r.binding("vm", params.Body.VM)
 	}
-	if err := r.executorErr(config); err != nil {
+	if err := r.executorErr(config, binding); err != nil {
 		return nil, err
 	}
-	e, err := h.store.CreateExecutor(params.HTTPRequest.Context(), config, binding)
+	e, err := h.store.CreateExecutor(params.HTTPRequest.Context(), config, binding, unique(params.Unique)...)
 	if err != nil {
 		return nil, err
 	}
-	return executors.NewCreateExecutorCreated().WithLocation(executorPath(e.Config.ID)).WithPayload(executorModel(e)), nil
+	return executors.NewCreateExecutorCreated().WithETag(etag(e.Tag())).WithLocation(executorPath(e.Config.ID)).WithPayload(executorModel(e)), nil
 }
 
 func (h *executorHandlers) get(params executors.GetExecutorParams) (executors.GetExecutorResponder, error) {
 	e, err := h.store.Executor(params.HTTPRequest.Context(), params.ID)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case known(params.IfNoneMatch, e.Tag()):
+		return executors.NewGetExecutorNotModified().WithETag(etag(e.Tag())), nil
 	}
-	return executors.NewGetExecutorOK().WithPayload(executorModel(e)), nil
+	return executors.NewGetExecutorOK().WithETag(etag(e.Tag())).WithPayload(executorModel(e)), nil
 }
 
 func (h *executorHandlers) put(params executors.PutExecutorParams) (executors.PutExecutorResponder, error) {
-	var r reader
-	config := r.executor(params.Body)
-	r.agree("id", &config.ID, params.ID)
-	if params.Body.VM != nil {
-		r.faults.Add("vm", "is accepted when an executor is created by POST: otherwise bind it with PUT "+executorPath(params.ID)+"/vm")
-	}
-	if err := r.executorErr(config); err != nil {
+	options, err := conditions("", params.IfMatch, params.IfNoneMatch, false)
+	if err != nil {
 		return nil, err
 	}
-	e, created, err := h.store.PutExecutor(params.HTTPRequest.Context(), config)
+	config, err := readExecutor(params.Body, params.ID)
+	if err != nil {
+		return nil, err
+	}
+	e, created, err := h.store.PutExecutor(params.HTTPRequest.Context(), config, append(options, unique(params.Unique)...)...)
 	switch {
 	case err != nil:
 		return nil, err
 	case created:
-		return executors.NewPutExecutorCreated().WithLocation(executorPath(e.Config.ID)).WithPayload(executorModel(e)), nil
+		return executors.NewPutExecutorCreated().WithETag(etag(e.Tag())).WithLocation(executorPath(e.Config.ID)).WithPayload(executorModel(e)), nil
 	}
-	return executors.NewPutExecutorOK().WithPayload(executorModel(e)), nil
+	return executors.NewPutExecutorOK().WithETag(etag(e.Tag())).WithPayload(executorModel(e)), nil
+}
+
+func (h *executorHandlers) patch(params executors.PatchExecutorParams) (executors.PatchExecutorResponder, error) {
+	patch, err := tree(params.Body)
+	if err != nil {
+		return nil, err
+	}
+	options, err := conditions("", params.IfMatch, nil, h.reports.named(patch))
+	if err != nil {
+		return nil, err
+	}
+	e, err := h.store.UpdateExecutor(params.HTTPRequest.Context(), params.ID, func(c *executor.ExecutorConfig) error {
+		m, err := patched(configModel(c), patch)
+		if err != nil {
+			return err
+		}
+		config, err := readExecutor(m, params.ID)
+		if err != nil {
+			return err
+		}
+		*c = *config
+		return nil
+	}, append(options, unique(params.Unique)...)...)
+	if err != nil {
+		return nil, err
+	}
+	return executors.NewPatchExecutorOK().WithETag(etag(e.Tag())).WithPayload(executorModel(e)), nil
 }
 
 func (h *executorHandlers) delete(params executors.DeleteExecutorParams) (executors.DeleteExecutorResponder, error) {
-	if err := h.store.DeleteExecutor(params.HTTPRequest.Context(), params.ID); err != nil {
+	options, err := conditions("", params.IfMatch, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.store.DeleteExecutor(params.HTTPRequest.Context(), params.ID, options...); err != nil {
 		return nil, err
 	}
 	return executors.NewDeleteExecutorNoContent(), nil
+}
+
+// readExecutor reads the document of an executor that has a path already.
+func readExecutor(m *models.Executor, id string) (*executor.ExecutorConfig, error) {
+	var r reader
+	config := r.executor(m)
+	r.agree("id", &config.ID, id)
+	if m.VM != nil {
+		r.faults.Add("vm", "is accepted when an executor is created by POST: otherwise bind it with PUT "+executorPath(id)+"/vm")
+	}
+	return config, r.executorErr(config, nil)
 }
 
 // executorPath is where an executor is found. Ids have no character that a path would have to escape.

@@ -15,9 +15,14 @@ import (
 	"github.com/vmexecutor/config-server/push"
 	"github.com/vmexecutor/config-server/restapi"
 	"github.com/vmexecutor/config-server/restapi/operations"
+	"github.com/vmexecutor/config-server/restapi/operations/endpoints"
+	"github.com/vmexecutor/config-server/restapi/operations/execs"
 	"github.com/vmexecutor/config-server/restapi/operations/executors"
+	"github.com/vmexecutor/config-server/restapi/operations/mounts"
 	"github.com/vmexecutor/config-server/restapi/operations/networks"
 	pushops "github.com/vmexecutor/config-server/restapi/operations/push"
+	"github.com/vmexecutor/config-server/restapi/operations/schema"
+	"github.com/vmexecutor/config-server/restapi/operations/sessions"
 	"github.com/vmexecutor/config-server/restapi/operations/system"
 	vmops "github.com/vmexecutor/config-server/restapi/operations/vm"
 	"github.com/vmexecutor/config-server/store"
@@ -51,18 +56,49 @@ func newAPI(o Options) (*operations.ConfigAPI, error) {
 	api.JSONConsumer, api.JSONProducer = strictJSON, plainJSON
 	api.ServeError = problems{o.Logger}.serve
 
-	e := &executorHandlers{o.Store}
+	reports := reportPathsOf(o.Store.Codec().Fields())
+	e := &executorHandlers{o.Store, reports}
 	api.ExecutorsListExecutorsHandler = executors.ListExecutorsHandlerFunc(e.list)
 	api.ExecutorsCreateExecutorHandler = executors.CreateExecutorHandlerFunc(e.create)
 	api.ExecutorsGetExecutorHandler = executors.GetExecutorHandlerFunc(e.get)
 	api.ExecutorsPutExecutorHandler = executors.PutExecutorHandlerFunc(e.put)
+	api.ExecutorsPatchExecutorHandler = executors.PatchExecutorHandlerFunc(e.patch)
 	api.ExecutorsDeleteExecutorHandler = executors.DeleteExecutorHandlerFunc(e.delete)
+
+	ss := &sessionHandlers{newEntries(sessionKind, o.Store, reports)}
+	api.SessionsListSessionsHandler = sessions.ListSessionsHandlerFunc(ss.list)
+	api.SessionsGetSessionHandler = sessions.GetSessionHandlerFunc(ss.get)
+	api.SessionsPutSessionHandler = sessions.PutSessionHandlerFunc(ss.put)
+	api.SessionsPatchSessionHandler = sessions.PatchSessionHandlerFunc(ss.patch)
+	api.SessionsDeleteSessionHandler = sessions.DeleteSessionHandlerFunc(ss.delete)
+
+	xs := &execHandlers{newEntries(execKind, o.Store, reports)}
+	api.ExecsListExecsHandler = execs.ListExecsHandlerFunc(xs.list)
+	api.ExecsGetExecHandler = execs.GetExecHandlerFunc(xs.get)
+	api.ExecsPutExecHandler = execs.PutExecHandlerFunc(xs.put)
+	api.ExecsPatchExecHandler = execs.PatchExecHandlerFunc(xs.patch)
+	api.ExecsDeleteExecHandler = execs.DeleteExecHandlerFunc(xs.delete)
+
+	ms := &mountHandlers{newEntries(mountKind, o.Store, reports)}
+	api.MountsListMountsHandler = mounts.ListMountsHandlerFunc(ms.list)
+	api.MountsGetMountHandler = mounts.GetMountHandlerFunc(ms.get)
+	api.MountsPutMountHandler = mounts.PutMountHandlerFunc(ms.put)
+	api.MountsPatchMountHandler = mounts.PatchMountHandlerFunc(ms.patch)
+	api.MountsDeleteMountHandler = mounts.DeleteMountHandlerFunc(ms.delete)
+
+	es := &endpointHandlers{newEntries(endpointKind, o.Store, reports)}
+	api.EndpointsListEndpointsHandler = endpoints.ListEndpointsHandlerFunc(es.list)
+	api.EndpointsGetEndpointHandler = endpoints.GetEndpointHandlerFunc(es.get)
+	api.EndpointsPutEndpointHandler = endpoints.PutEndpointHandlerFunc(es.put)
+	api.EndpointsPatchEndpointHandler = endpoints.PatchEndpointHandlerFunc(es.patch)
+	api.EndpointsDeleteEndpointHandler = endpoints.DeleteEndpointHandlerFunc(es.delete)
 
 	n := &networkHandlers{o.Store}
 	api.NetworksListNetworksHandler = networks.ListNetworksHandlerFunc(n.list)
 	api.NetworksCreateNetworkHandler = networks.CreateNetworkHandlerFunc(n.create)
 	api.NetworksGetNetworkHandler = networks.GetNetworkHandlerFunc(n.get)
 	api.NetworksPutNetworkHandler = networks.PutNetworkHandlerFunc(n.put)
+	api.NetworksPatchNetworkHandler = networks.PatchNetworkHandlerFunc(n.patch)
 	api.NetworksDeleteNetworkHandler = networks.DeleteNetworkHandlerFunc(n.delete)
 
 	v := &vmHandlers{o.Store}
@@ -74,6 +110,8 @@ func newAPI(o Options) (*operations.ConfigAPI, error) {
 	api.PushGetKeysHandler = pushops.GetKeysHandlerFunc(p.keys)
 	api.PushGetStatusHandler = pushops.GetStatusHandlerFunc(p.status)
 	api.PushPushHandler = pushops.PushHandlerFunc(p.push)
+
+	api.SchemaGetSchemaKeysHandler = schema.GetSchemaKeysHandlerFunc((&schemaHandlers{o.Store}).keys)
 
 	s := &systemHandlers{o.Store, o.Version}
 	api.SystemGetVersionHandler = system.GetVersionHandlerFunc(s.version)

@@ -93,7 +93,7 @@ func tags(typ reflect.Type, at string, into map[string]string) {
 
 // TestEveryOperationIsWired compares each handler with the placeholder that the generated code has in its place.
 func TestEveryOperationIsWired(t *testing.T) {
-	ours, err := newAPI(Options{})
+	ours, err := newAPI(Options{Store: newEdge(t).store})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,39 +30,79 @@ func (h *networkHandlers) create(params networks.CreateNetworkParams) (networks.
 	if err != nil {
 		return nil, err
 	}
-	return networks.NewCreateNetworkCreated().WithLocation(networkPath(n)).WithPayload(networkModel(n)), nil
+	return networks.NewCreateNetworkCreated().WithETag(etag(n.Tag())).WithLocation(networkPath(n)).WithPayload(networkModel(n)), nil
 }
 
 func (h *networkHandlers) get(params networks.GetNetworkParams) (networks.GetNetworkResponder, error) {
 	n, err := h.store.Network(params.HTTPRequest.Context(), params.Name)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case known(params.IfNoneMatch, n.Tag()):
+		return networks.NewGetNetworkNotModified().WithETag(etag(n.Tag())), nil
 	}
-	return networks.NewGetNetworkOK().WithPayload(networkModel(n)), nil
+	return networks.NewGetNetworkOK().WithETag(etag(n.Tag())).WithPayload(networkModel(n)), nil
 }
 
 func (h *networkHandlers) put(params networks.PutNetworkParams) (networks.PutNetworkResponder, error) {
-	var r reader
-	r.agree("name", &params.Body.Name, params.Name)
-	network := r.network(params.Body)
-	if err := r.networkErr(network); err != nil {
+	options, err := conditions("", params.IfMatch, params.IfNoneMatch, false)
+	if err != nil {
 		return nil, err
 	}
-	n, created, err := h.store.PutNetwork(params.HTTPRequest.Context(), network)
+	network, err := readNetwork(params.Body, params.Name)
+	if err != nil {
+		return nil, err
+	}
+	n, created, err := h.store.PutNetwork(params.HTTPRequest.Context(), network, options...)
 	switch {
 	case err != nil:
 		return nil, err
 	case created:
-		return networks.NewPutNetworkCreated().WithLocation(networkPath(n)).WithPayload(networkModel(n)), nil
+		return networks.NewPutNetworkCreated().WithETag(etag(n.Tag())).WithLocation(networkPath(n)).WithPayload(networkModel(n)), nil
 	}
-	return networks.NewPutNetworkOK().WithPayload(networkModel(n)), nil
+	return networks.NewPutNetworkOK().WithETag(etag(n.Tag())).WithPayload(networkModel(n)), nil
+}
+
+func (h *networkHandlers) patch(params networks.PatchNetworkParams) (networks.PatchNetworkResponder, error) {
+	patch, err := tree(params.Body)
+	if err != nil {
+		return nil, err
+	}
+	options, err := conditions("", params.IfMatch, nil, false) // nobody reports on a container network itself
+	if err != nil {
+		return nil, err
+	}
+	n, err := h.store.UpdateNetwork(params.HTTPRequest.Context(), params.Name, func(n *store.Network) error {
+		m, err := patched(networkModel(n), patch)
+		if err != nil {
+			return err
+		}
+		*n, err = readNetwork(m, params.Name)
+		return err
+	}, options...)
+	if err != nil {
+		return nil, err
+	}
+	return networks.NewPatchNetworkOK().WithETag(etag(n.Tag())).WithPayload(networkModel(n)), nil
 }
 
 func (h *networkHandlers) delete(params networks.DeleteNetworkParams) (networks.DeleteNetworkResponder, error) {
-	if err := h.store.DeleteNetwork(params.HTTPRequest.Context(), params.Name); err != nil {
+	options, err := conditions("", params.IfMatch, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.store.DeleteNetwork(params.HTTPRequest.Context(), params.Name, options...); err != nil {
 		return nil, err
 	}
 	return networks.NewDeleteNetworkNoContent(), nil
+}
+
+// readNetwork reads the document of a container network that has a path already.
+func readNetwork(m *models.Network, name string) (store.Network, error) {
+	var r reader
+	r.agree("name", &m.Name, name)
+	network := r.network(m)
+	return network, r.networkErr(network)
 }
 
 func networkPath(n *store.Network) string { return "/v1/networks/" + n.Config.Name }

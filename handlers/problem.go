@@ -28,6 +28,9 @@ var kinds = []struct {
 	{store.ErrExists, http.StatusConflict, "exists"},
 	{store.ErrInUse, http.StatusConflict, "in-use"},
 	{store.ErrClaimed, http.StatusConflict, "vm-claimed"},
+	{store.ErrNameTaken, http.StatusConflict, "name-taken"},
+	{store.ErrAddressTaken, http.StatusConflict, "address-taken"},
+	{store.ErrPrecondition, http.StatusPreconditionFailed, ""},
 	{store.ErrUnbound, http.StatusConflict, "unbound"},
 	{store.ErrClosed, http.StatusServiceUnavailable, ""},
 	{push.ErrStopped, http.StatusServiceUnavailable, ""},
@@ -52,6 +55,9 @@ func (p problems) serve(w http.ResponseWriter, r *http.Request, err error) {
 	if refused, ok := errors.AsType[*apierrors.MethodNotAllowedError](err); ok {
 		w.Header().Set("Allow", allow(refused.Allowed))
 	}
+	if stale, ok := errors.AsType[*store.PreconditionError](err); ok && !stale.Missing {
+		w.Header().Set("ETag", etag(stale.Current))
+	}
 	w.Header().Set("Content-Type", problemMediaType)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(int(problem.Status))
@@ -66,7 +72,7 @@ func problemOf(err error) *models.Problem {
 	if e, ok := errors.AsType[*push.VMError](err); ok {
 		return problem(http.StatusConflict, "vm-unavailable", e.Error())
 	}
-	if e, ok := errors.AsType[*queryError](err); ok {
+	if e, ok := errors.AsType[*requestError](err); ok {
 		return e.problem()
 	}
 	for _, k := range kinds {
@@ -85,6 +91,17 @@ func problem(status int, typ, detail string) *models.Problem {
 	if typ != "" {
 		p.Type = problemTypes + typ
 	}
+	return p
+}
+
+// requestError is a fault of a request's query or headers.
+type requestError struct{ faults executor.Faults }
+
+func (e *requestError) Error() string { return e.faults.Error() }
+
+func (e *requestError) problem() *models.Problem {
+	p := problem(http.StatusBadRequest, "", "the request is not valid: "+e.Error())
+	p.Errors = fieldErrors(e.faults)
 	return p
 }
 

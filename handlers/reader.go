@@ -22,11 +22,14 @@ func (r *reader) err() error {
 	return r.faults.Err()
 }
 
-// executorErr gives the faults of an executor. The store never sees a document that could not be read, so what it would
-// find wrong is looked for here.
-func (r *reader) executorErr(c *executor.ExecutorConfig) error {
+// executorErr gives the faults of an executor and, when b is not nil, of its binding. The store never sees a document that
+// could not be read, so what it would find wrong is looked for here.
+func (r *reader) executorErr(c *executor.ExecutorConfig, b *store.Binding) error {
 	if len(r.faults) == 0 {
 		return nil
+	}
+	if b != nil {
+		r.check("vm", b.Validate)
 	}
 	c = c.Clone()
 	if c.ID == "" {
@@ -48,6 +51,15 @@ func (r *reader) networkErr(n store.Network) error {
 	return r.err()
 }
 
+// bindingErr is executorErr for a binding.
+func (r *reader) bindingErr(b *store.Binding) error {
+	if len(r.faults) == 0 {
+		return nil
+	}
+	r.check("", b.Validate)
+	return r.err()
+}
+
 // check adds what a rule of the domain finds wrong with what was read at a path. A field that could not be read
 // is empty there, which is no further fault.
 func (r *reader) check(at string, validate func() error) {
@@ -66,13 +78,13 @@ func (r *reader) check(at string, validate func() error) {
 	}
 }
 
-// agree gives a field its value from the path, and refuses another one.
-func (r *reader) agree(field string, value *string, path string) {
+// agree gives a field the name that the resource has in the path, or in the map it stands in, and refuses another one.
+func (r *reader) agree(field string, value *string, name string) {
 	if *value == "" {
-		*value = path
+		*value = name
 	}
-	if *value != path {
-		r.faults.Add(field, fmt.Sprintf("must be %q as in the path, or absent", path))
+	if *value != name {
+		r.faults.Add(field, fmt.Sprintf("must be %q, which it is named outside the document, or absent", name))
 	}
 }
 
@@ -113,25 +125,16 @@ func readTime[T any](r *reader, field string, at *time.Time, convert func(time.T
 	return v
 }
 
-// entries reads a map.
-func entries[M, T any](r *reader, at string, m map[string]*M, convert func(at string, m *M) T) map[string]T {
-	out := make(map[string]T, len(m))
-	for name, entry := range m {
-		out[name] = convert(executor.Path(at, name), entry)
-	}
-	return out
-}
-
 // executor reads an executor.
 func (r *reader) executor(m *models.Executor) *executor.ExecutorConfig {
 	c := &executor.ExecutorConfig{
 		Common:            executor.Common{ID: m.ID, Name: m.Name, ExecutionEnvironment: m.ExecutionEnvironment, Notes: m.Notes},
 		CreateTime:        readTime(r, "createTime", m.CreateTime, executor.NanoOf),
 		Diagnostics:       r.diagnostics("diagnostics", m.Diagnostics),
-		Sessions:          entries(r, "sessions", m.Sessions, r.session),
-		Execs:             entries(r, "execs", m.Execs, r.session),
-		Mounts:            entries(r, "mounts", m.Mounts, r.mount),
-		Networks:          entries(r, "networks", m.Networks, r.endpoint),
+		Sessions:          readEntries(r, sessionKind, m.Sessions),
+		Execs:             readEntries(r, execKind, m.Execs),
+		Mounts:            readEntries(r, mountKind, m.Mounts),
+		Networks:          readEntries(r, endpointKind, m.Networks),
 		Key:               m.Key,
 		LayerID:           m.LayerID,
 		ImageID:           m.ImageID,
@@ -149,7 +152,7 @@ func (r *reader) executor(m *models.Executor) *executor.ExecutorConfig {
 	return c
 }
 
-func (r *reader) session(at string, m *models.Session) *executor.SessionConfig {
+func readSession(r *reader, at string, m *models.Session) *executor.SessionConfig {
 	s := &executor.SessionConfig{
 		Common:      executor.Common{ID: m.ID, Name: m.Name, ExecutionEnvironment: m.ExecutionEnvironment, Notes: m.Notes},
 		Attach:      m.Attach,
@@ -197,7 +200,7 @@ func (r *reader) diagnostics(at string, m *models.Diagnostics) (d executor.Diagn
 	return d
 }
 
-func (r *reader) mount(at string, m *models.Mount) executor.MountSpec {
+func readMount(r *reader, at string, m *models.Mount) executor.MountSpec {
 	return executor.MountSpec{
 		Source:   read(r, executor.Path(at, "source"), m.Source, executor.ParseSource),
 		Path:     m.Path,
@@ -206,7 +209,7 @@ func (r *reader) mount(at string, m *models.Mount) executor.MountSpec {
 	}
 }
 
-func (r *reader) endpoint(at string, m *models.Endpoint) *executor.NetworkEndpoint {
+func readEndpoint(r *reader, at string, m *models.Endpoint) *executor.NetworkEndpoint {
 	e := &executor.NetworkEndpoint{
 		Common:     executor.Common{ID: m.ID, Name: m.Name, ExecutionEnvironment: m.ExecutionEnvironment, Notes: m.Notes},
 		Static:     m.Static,
@@ -259,16 +262,14 @@ func (r *reader) network(m *models.Network) store.Network {
 	return n
 }
 
-// binding reads a VM binding and checks it.
+// binding reads a VM binding.
 func (r *reader) binding(at string, m *models.VMBinding) *store.Binding {
-	b := &store.Binding{Driver: m.Driver, Ref: m.Ref, VM: executor.ContainerVM{
+	return &store.Binding{Driver: m.Driver, Ref: m.Ref, VM: executor.ContainerVM{
 		Version:     m.Version,
 		Aliases:     m.Aliases,
 		Interaction: read(r, executor.Path(at, "interaction"), m.Interaction, executor.ParseURL),
 		AgentKey:    m.AgentKey,
 	}}
-	r.check(at, b.Validate)
-	return b
 }
 
 // parseText reads one of the domain's words.

@@ -44,12 +44,10 @@ func refusal(err error) (*models.Problem, bool) {
 	if len(violations) == 0 {
 		return nil, false
 	}
-	p := invalid(violations)
 	if status == http.StatusBadRequest {
-		p = problem(status, "", "the request is not valid: "+violations.Error())
-		p.Errors = fieldErrors(violations)
+		return (&requestError{violations}).problem(), true
 	}
-	return p, true
+	return invalid(violations), true
 }
 
 // flatten lists the errors of which err is made, each once.

@@ -13,7 +13,6 @@ import (
 	"github.com/go-openapi/runtime/middleware"
 
 	"github.com/vmexecutor/config-server/executor"
-	"github.com/vmexecutor/config-server/models"
 	"github.com/vmexecutor/config-server/restapi"
 	"github.com/vmexecutor/config-server/restapi/operations"
 )
@@ -22,9 +21,9 @@ import (
 const maxBody = 1 << 20
 
 // serve puts around the API what the generated code leaves out: request ids and a log, an answer when a handler
-// panics, a limit for bodies, strictness in paths and queries, HEAD and OPTIONS, and the specification.
+// panics, a limit for bodies, strictness in paths and queries, HEAD and OPTIONS, the specification and its documentation.
 func serve(api *operations.ConfigAPI, log *slog.Logger) http.Handler {
-	s := &edge{problems: problems{log}}
+	s := &edge{problems: problems{log}, docs: newDocs()}
 	api.Middleware = func(b middleware.Builder) http.Handler { return api.Context().RoutesHandler(b) }
 	s.routes = api.Serve(s.strictQuery)
 	s.allowed = func(r *http.Request) []string { return api.Context().AllowedMethods(r) }
@@ -34,6 +33,7 @@ func serve(api *operations.ConfigAPI, log *slog.Logger) http.Handler {
 // edge is the outer half of the API's handler.
 type edge struct {
 	problems
+	docs    *docs
 	routes  http.Handler
 	allowed func(*http.Request) []string // methods of the path, other than the request's
 }
@@ -45,7 +45,10 @@ func (s *edge) route(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case r.URL.Path == "/swagger.json":
-		s.specification(w, r)
+		s.file(w, r, swaggerJSON)
+		return
+	case s.docs.has(r.URL.Path):
+		s.file(w, r, s.docs)
 		return
 	case r.Method == http.MethodOptions:
 		if methods := s.allowed(r); len(methods) > 0 {
@@ -62,14 +65,23 @@ func (s *edge) route(w http.ResponseWriter, r *http.Request) {
 	s.routes.ServeHTTP(w, r)
 }
 
-// specification serves swagger.yml as JSON.
-func (s *edge) specification(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		s.serve(w, r, apierrors.MethodNotAllowed(r.Method, []string{http.MethodGet}))
-		return
-	}
+// swaggerJSON serves swagger.yml as JSON.
+var swaggerJSON = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(restapi.SwaggerJSON)
+})
+
+// file serves what is not of the API, and can only be read.
+func (s *edge) file(w http.ResponseWriter, r *http.Request, content http.Handler) {
+	switch readable := []string{http.MethodGet}; r.Method {
+	case http.MethodGet, http.MethodHead:
+		content.ServeHTTP(w, r)
+	case http.MethodOptions:
+		w.Header().Set("Allow", allow(readable))
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		s.serve(w, r, apierrors.MethodNotAllowed(r.Method, readable))
+	}
 }
 
 // allow is the value of an Allow header: every GET can be a HEAD, and OPTIONS is answered everywhere.
@@ -87,22 +99,11 @@ func allow(methods []string) string {
 func (s *edge) strictQuery(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if faults := queryFaults(r); len(faults) > 0 {
-			s.serve(w, r, &queryError{faults})
+			s.serve(w, r, &requestError{faults})
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// queryError is a query that is not the operation's.
-type queryError struct{ faults executor.Faults }
-
-func (e *queryError) Error() string { return e.faults.Error() }
-
-func (e *queryError) problem() *models.Problem {
-	p := problem(http.StatusBadRequest, "", "the request is not valid: "+e.Error())
-	p.Errors = fieldErrors(e.faults)
-	return p
 }
 
 func queryFaults(r *http.Request) (faults executor.Faults) {

@@ -17,29 +17,39 @@ func (h *vmHandlers) get(params vmops.GetVMParams) (vmops.GetVMResponder, error)
 		return nil, err
 	case e.Binding == nil:
 		return nil, noBinding(params.ID)
+	case known(params.IfNoneMatch, e.Binding.Tag()):
+		return vmops.NewGetVMNotModified().WithETag(etag(e.Binding.Tag())), nil
 	}
-	return vmops.NewGetVMOK().WithPayload(bindingModel(e.Binding)), nil
+	return vmops.NewGetVMOK().WithETag(etag(e.Binding.Tag())).WithPayload(bindingModel(e.Binding)), nil
 }
 
 func (h *vmHandlers) put(params vmops.PutVMParams) (vmops.PutVMResponder, error) {
+	options, err := conditions("", params.IfMatch, params.IfNoneMatch, false)
+	if err != nil {
+		return nil, err
+	}
 	var r reader
 	binding := r.binding("", params.Body)
-	if err := r.err(); err != nil {
+	if err := r.bindingErr(binding); err != nil {
 		return nil, err
 	}
 	binding.TakeOver = *params.TakeOver
-	e, created, err := h.store.Bind(params.HTTPRequest.Context(), params.ID, *binding)
+	e, created, err := h.store.Bind(params.HTTPRequest.Context(), params.ID, *binding, options...)
 	switch {
 	case err != nil:
 		return nil, err
 	case created:
-		return vmops.NewPutVMCreated().WithPayload(bindingModel(e.Binding)), nil
+		return vmops.NewPutVMCreated().WithETag(etag(e.Binding.Tag())).WithLocation(executorPath(params.ID) + "/vm").WithPayload(bindingModel(e.Binding)), nil
 	}
-	return vmops.NewPutVMOK().WithPayload(bindingModel(e.Binding)), nil
+	return vmops.NewPutVMOK().WithETag(etag(e.Binding.Tag())).WithPayload(bindingModel(e.Binding)), nil
 }
 
 func (h *vmHandlers) delete(params vmops.DeleteVMParams) (vmops.DeleteVMResponder, error) {
-	err := h.store.Unbind(params.HTTPRequest.Context(), params.ID)
+	options, err := conditions("", params.IfMatch, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	err = h.store.Unbind(params.HTTPRequest.Context(), params.ID, options...)
 	switch {
 	case errors.Is(err, store.ErrUnbound):
 		return nil, noBinding(params.ID)

@@ -15,15 +15,25 @@ import (
 // The functions below turn the domain into documents of the API. Lists and maps are never nil there.
 
 func executorModel(e *store.Executor) *models.Executor {
-	c := e.Config
+	m := configModel(e.Config)
+	m.Revision = e.Revision
+	setRevisions(e, sessionKind, m.Sessions)
+	setRevisions(e, execKind, m.Execs)
+	setRevisions(e, mountKind, m.Mounts)
+	setRevisions(e, endpointKind, m.Networks)
+	return m
+}
+
+// configModel is executorModel without the revisions, which a configuration does not have.
+func configModel(c *executor.ExecutorConfig) *models.Executor {
 	m := &models.Executor{
 		ID: c.ID, Name: c.Name, ExecutionEnvironment: c.ExecutionEnvironment, Notes: c.Notes,
 		CreateTime:        timeModel(c.CreateTime.Time()),
 		Diagnostics:       diagnosticsModel(&c.Diagnostics),
-		Sessions:          mapModel(c.Sessions, sessionModel),
-		Execs:             mapModel(c.Execs, sessionModel),
-		Mounts:            mapModel(c.Mounts, mountModel),
-		Networks:          mapModel(c.Networks, endpointModel),
+		Sessions:          entryModels(c, sessionKind),
+		Execs:             entryModels(c, execKind),
+		Mounts:            entryModels(c, mountKind),
+		Networks:          entryModels(c, endpointKind),
 		Key:               c.Key,
 		LayerID:           c.LayerID,
 		ImageID:           c.ImageID,
@@ -32,7 +42,6 @@ func executorModel(e *store.Executor) *models.Executor {
 		AsymmetricRouting: c.AsymmetricRouting,
 		Hostname:          c.Hostname,
 		Domainname:        c.Domainname,
-		Revision:          e.Revision,
 	}
 	if v := c.Version; v != nil {
 		m.Version = &models.BuildVersion{
@@ -42,7 +51,7 @@ func executorModel(e *store.Executor) *models.Executor {
 	return m
 }
 
-func sessionModel(s *executor.SessionConfig) *models.Session {
+func sessionModel(s *executor.SessionConfig, _ string) *models.Session {
 	return &models.Session{
 		ID: s.ID, Name: s.Name, ExecutionEnvironment: s.ExecutionEnvironment, Notes: s.Notes,
 		Detail: &models.SessionDetail{
@@ -75,15 +84,15 @@ func diagnosticsModel(d *executor.Diagnostics) *models.Diagnostics {
 	return m
 }
 
-func mountModel(s executor.MountSpec) *models.Mount {
-	m := &models.Mount{Path: s.Path, Mode: s.Mode, CopyMode: s.CopyMode.String()}
+func mountModel(s executor.MountSpec, name string) *models.Mount {
+	m := &models.Mount{Name: name, Path: s.Path, Mode: s.Mode, CopyMode: s.CopyMode.String()}
 	if !s.Source.IsZero() {
 		m.Source = textModel(s.Source) // String would leave the credentials out
 	}
 	return m
 }
 
-func endpointModel(e *executor.NetworkEndpoint) *models.Endpoint {
+func endpointModel(e *executor.NetworkEndpoint, _ string) *models.Endpoint {
 	m := &models.Endpoint{
 		ID: e.ID, Name: e.Name, ExecutionEnvironment: e.ExecutionEnvironment, Notes: e.Notes,
 		Static:     e.Static,
@@ -167,14 +176,6 @@ func planModel(p push.Plan) *models.PushPlan {
 		m.Set = append(m.Set, keyRow(pair))
 	}
 	return m
-}
-
-func mapModel[T, M any](entries map[string]T, convert func(T) *M) map[string]*M {
-	out := make(map[string]*M, len(entries))
-	for name, entry := range entries {
-		out[name] = convert(entry)
-	}
-	return out
 }
 
 func stringsModel(m map[string]string) map[string]string {

@@ -132,7 +132,7 @@ func (t *table) succeeded(key task) {
 func (t *table) failed(key task, err error, shortest, longest time.Duration) (attempts int, delay time.Duration) {
 	t.update(key, func(r *row) {
 		delay = min(longest, shortest<<min(r.Attempts, 20))
-		delay += time.Duration((rand.Float64() - 0.5) * 0.4 * float64(delay))
+		delay += time.Duration((rand.Float64() - 0.5) * 0.4 * float64(delay)) //nolint:gosec // jitter is no secret
 		r.Attempts++
 		r.LastError = err.Error()
 		r.NextRetry = time.Now().Add(delay)

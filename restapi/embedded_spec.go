@@ -423,14 +423,6 @@ func init() {
         ],
         "summary": "List an executor's execs",
         "operationId": "listExecs",
-        "parameters": [
-          {
-            "$ref": "#/parameters/limit"
-          },
-          {
-            "$ref": "#/parameters/continue"
-          }
-        ],
         "responses": {
           "200": {
             "description": "The execs, by their key in the document.",
@@ -440,9 +432,6 @@ func init() {
           },
           "404": {
             "$ref": "#/responses/NotFound"
-          },
-          "410": {
-            "$ref": "#/responses/Gone"
           },
           "default": {
             "$ref": "#/responses/Problem"
@@ -693,14 +682,6 @@ func init() {
         ],
         "summary": "List an executor's mounts",
         "operationId": "listMounts",
-        "parameters": [
-          {
-            "$ref": "#/parameters/limit"
-          },
-          {
-            "$ref": "#/parameters/continue"
-          }
-        ],
         "responses": {
           "200": {
             "description": "The mounts, by their key in the document.",
@@ -710,9 +691,6 @@ func init() {
           },
           "404": {
             "$ref": "#/responses/NotFound"
-          },
-          "410": {
-            "$ref": "#/responses/Gone"
           },
           "default": {
             "$ref": "#/responses/Problem"
@@ -918,14 +896,6 @@ func init() {
         ],
         "summary": "List an executor's endpoints",
         "operationId": "listEndpoints",
-        "parameters": [
-          {
-            "$ref": "#/parameters/limit"
-          },
-          {
-            "$ref": "#/parameters/continue"
-          }
-        ],
         "responses": {
           "200": {
             "description": "The endpoints, by their key in the document.",
@@ -935,9 +905,6 @@ func init() {
           },
           "404": {
             "$ref": "#/responses/NotFound"
-          },
-          "410": {
-            "$ref": "#/responses/Gone"
           },
           "default": {
             "$ref": "#/responses/Problem"
@@ -1202,14 +1169,6 @@ func init() {
         ],
         "summary": "List an executor's sessions",
         "operationId": "listSessions",
-        "parameters": [
-          {
-            "$ref": "#/parameters/limit"
-          },
-          {
-            "$ref": "#/parameters/continue"
-          }
-        ],
         "responses": {
           "200": {
             "description": "The sessions, by their key in the document.",
@@ -1219,9 +1178,6 @@ func init() {
           },
           "404": {
             "$ref": "#/responses/NotFound"
-          },
-          "410": {
-            "$ref": "#/responses/Gone"
           },
           "default": {
             "$ref": "#/responses/Problem"
@@ -2154,7 +2110,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one.",
+          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
           "type": "string"
         },
         "items": {
@@ -2466,7 +2422,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one.",
+          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
           "type": "string"
         },
         "items": {
@@ -2723,7 +2679,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one.",
+          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
           "type": "string"
         },
         "items": {
@@ -2895,7 +2851,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one.",
+          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
           "type": "string"
         },
         "items": {
@@ -3250,7 +3206,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one.",
+          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
           "type": "string"
         },
         "items": {
@@ -4147,24 +4103,6 @@ func init() {
         ],
         "summary": "List an executor's execs",
         "operationId": "listExecs",
-        "parameters": [
-          {
-            "maximum": 1000,
-            "minimum": 1,
-            "type": "integer",
-            "format": "int32",
-            "description": "Most items of an answer. Absent answers all.",
-            "name": "limit",
-            "in": "query"
-          },
-          {
-            "maxLength": 256,
-            "type": "string",
-            "description": "What the former page said under ` + "`" + `continue` + "`" + `. All pages show the list as it stood when the first one was answered; filters must be as they were. A page that\nis asked for too late is gone (410): list again.\n",
-            "name": "continue",
-            "in": "query"
-          }
-        ],
         "responses": {
           "200": {
             "description": "The execs, by their key in the document.",
@@ -4174,12 +4112,6 @@ func init() {
           },
           "404": {
             "description": "There is no such resource.",
-            "schema": {
-              "$ref": "#/definitions/Problem"
-            }
-          },
-          "410": {
-            "description": "The page is no longer kept. List again.",
             "schema": {
               "$ref": "#/definitions/Problem"
             }
@@ -4529,24 +4461,6 @@ func init() {
         ],
         "summary": "List an executor's mounts",
         "operationId": "listMounts",
-        "parameters": [
-          {
-            "maximum": 1000,
-            "minimum": 1,
-            "type": "integer",
-            "format": "int32",
-            "description": "Most items of an answer. Absent answers all.",
-            "name": "limit",
-            "in": "query"
-          },
-          {
-            "maxLength": 256,
-            "type": "string",
-            "description": "What the former page said under ` + "`" + `continue` + "`" + `. All pages show the list as it stood when the first one was answered; filters must be as they were. A page that\nis asked for too late is gone (410): list again.\n",
-            "name": "continue",
-            "in": "query"
-          }
-        ],
         "responses": {
           "200": {
             "description": "The mounts, by their key in the document.",
@@ -4556,12 +4470,6 @@ func init() {
           },
           "404": {
             "description": "There is no such resource.",
-            "schema": {
-              "$ref": "#/definitions/Problem"
-            }
-          },
-          "410": {
-            "description": "The page is no longer kept. List again.",
             "schema": {
               "$ref": "#/definitions/Problem"
             }
@@ -4854,24 +4762,6 @@ func init() {
         ],
         "summary": "List an executor's endpoints",
         "operationId": "listEndpoints",
-        "parameters": [
-          {
-            "maximum": 1000,
-            "minimum": 1,
-            "type": "integer",
-            "format": "int32",
-            "description": "Most items of an answer. Absent answers all.",
-            "name": "limit",
-            "in": "query"
-          },
-          {
-            "maxLength": 256,
-            "type": "string",
-            "description": "What the former page said under ` + "`" + `continue` + "`" + `. All pages show the list as it stood when the first one was answered; filters must be as they were. A page that\nis asked for too late is gone (410): list again.\n",
-            "name": "continue",
-            "in": "query"
-          }
-        ],
         "responses": {
           "200": {
             "description": "The endpoints, by their key in the document.",
@@ -4881,12 +4771,6 @@ func init() {
           },
           "404": {
             "description": "There is no such resource.",
-            "schema": {
-              "$ref": "#/definitions/Problem"
-            }
-          },
-          "410": {
-            "description": "The page is no longer kept. List again.",
             "schema": {
               "$ref": "#/definitions/Problem"
             }
@@ -5250,24 +5134,6 @@ func init() {
         ],
         "summary": "List an executor's sessions",
         "operationId": "listSessions",
-        "parameters": [
-          {
-            "maximum": 1000,
-            "minimum": 1,
-            "type": "integer",
-            "format": "int32",
-            "description": "Most items of an answer. Absent answers all.",
-            "name": "limit",
-            "in": "query"
-          },
-          {
-            "maxLength": 256,
-            "type": "string",
-            "description": "What the former page said under ` + "`" + `continue` + "`" + `. All pages show the list as it stood when the first one was answered; filters must be as they were. A page that\nis asked for too late is gone (410): list again.\n",
-            "name": "continue",
-            "in": "query"
-          }
-        ],
         "responses": {
           "200": {
             "description": "The sessions, by their key in the document.",
@@ -5277,12 +5143,6 @@ func init() {
           },
           "404": {
             "description": "There is no such resource.",
-            "schema": {
-              "$ref": "#/definitions/Problem"
-            }
-          },
-          "410": {
-            "description": "The page is no longer kept. List again.",
             "schema": {
               "$ref": "#/definitions/Problem"
             }
@@ -6462,7 +6322,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one.",
+          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
           "type": "string"
         },
         "items": {
@@ -6774,7 +6634,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one.",
+          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
           "type": "string"
         },
         "items": {
@@ -7031,7 +6891,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one.",
+          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
           "type": "string"
         },
         "items": {
@@ -7203,7 +7063,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one.",
+          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
           "type": "string"
         },
         "items": {
@@ -7558,7 +7418,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one.",
+          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
           "type": "string"
         },
         "items": {

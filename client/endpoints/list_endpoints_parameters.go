@@ -11,7 +11,6 @@ import (
 	"github.com/go-openapi/runtime"
 	cr "github.com/go-openapi/runtime/client"
 	"github.com/go-openapi/strfmt"
-	"github.com/go-openapi/swag/conv"
 )
 
 // NewListEndpointsParams creates a new ListEndpointsParams object,
@@ -63,24 +62,10 @@ ListEndpointsParams contains all the parameters to send to the API endpoint
 */
 type ListEndpointsParams struct {
 
-	// Continue.
-	//
-	// What the former page said under `continue`. All pages show the list as it stood when the first one was answered; filters must be as they were. A page that
-	// is asked for too late is gone (410): list again.
-	//
-	Continue *string
-
 	// ID.
 	//
 	// Id of the executor.
 	ID string
-
-	// Limit.
-	//
-	// Most items of an answer. Absent answers all.
-	//
-	// Format: int32
-	Limit *int32
 
 	HTTPClient *http.Client
 
@@ -139,17 +124,6 @@ func (o *ListEndpointsParams) SetHTTPClient(client *http.Client) {
 	o.HTTPClient = client
 }
 
-// WithContinue adds the continueVar to the list endpoints params.
-func (o *ListEndpointsParams) WithContinue(continueVar *string) *ListEndpointsParams {
-	o.SetContinue(continueVar)
-	return o
-}
-
-// SetContinue adds the continue to the list endpoints params.
-func (o *ListEndpointsParams) SetContinue(continueVar *string) {
-	o.Continue = continueVar
-}
-
 // WithID adds the id to the list endpoints params.
 func (o *ListEndpointsParams) WithID(id string) *ListEndpointsParams {
 	o.SetID(id)
@@ -161,17 +135,6 @@ func (o *ListEndpointsParams) SetID(id string) {
 	o.ID = id
 }
 
-// WithLimit adds the limit to the list endpoints params.
-func (o *ListEndpointsParams) WithLimit(limit *int32) *ListEndpointsParams {
-	o.SetLimit(limit)
-	return o
-}
-
-// SetLimit adds the limit to the list endpoints params.
-func (o *ListEndpointsParams) SetLimit(limit *int32) {
-	o.Limit = limit
-}
-
 // WriteToRequest writes these params to a [runtime.ClientRequest].
 func (o *ListEndpointsParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.Registry) error {
 	if err := r.SetTimeout(o.inner.timeout); err != nil {
@@ -179,43 +142,9 @@ func (o *ListEndpointsParams) WriteToRequest(r runtime.ClientRequest, reg strfmt
 	}
 	var res []error
 
-	if o.Continue != nil {
-
-		// query param continue
-		var qrContinue string
-
-		if o.Continue != nil {
-			qrContinue = *o.Continue
-		}
-		qContinue := qrContinue
-		if qContinue != "" {
-
-			if err := r.SetQueryParam("continue", qContinue); err != nil {
-				return err
-			}
-		}
-	}
-
 	// path param id
 	if err := r.SetPathParam("id", o.ID); err != nil {
 		return err
-	}
-
-	if o.Limit != nil {
-
-		// query param limit
-		var qrLimit int32
-
-		if o.Limit != nil {
-			qrLimit = *o.Limit
-		}
-		qLimit := conv.FormatInteger(qrLimit)
-		if qLimit != "" {
-
-			if err := r.SetQueryParam("limit", qLimit); err != nil {
-				return err
-			}
-		}
 	}
 
 	if len(res) > 0 {

@@ -33,12 +33,6 @@ func (o *ListEndpointsReader) ReadResponse(response runtime.ClientResponse, cons
 			return nil, err
 		}
 		return nil, result
-	case 410:
-		result := NewListEndpointsGone()
-		if err := result.readResponse(response, consumer, o.formats); err != nil {
-			return nil, err
-		}
-		return nil, result
 	default:
 		result := NewListEndpointsDefault(response.Code())
 		if err := result.readResponse(response, consumer, o.formats); err != nil {
@@ -176,74 +170,6 @@ func (o *ListEndpointsNotFound) GetPayload() *models.Problem {
 }
 
 func (o *ListEndpointsNotFound) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
-
-	o.Payload = new(models.Problem)
-
-	// response payload
-	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
-		return err
-	}
-
-	return nil
-}
-
-// NewListEndpointsGone creates a ListEndpointsGone with default headers values
-func NewListEndpointsGone() *ListEndpointsGone {
-	return &ListEndpointsGone{}
-}
-
-// ListEndpointsGone describes a response with status code 410, with default header values.
-//
-// The page is no longer kept. List again.
-type ListEndpointsGone struct {
-	Payload *models.Problem
-}
-
-// IsSuccess returns true when this list endpoints gone response has a 2xx status code
-func (o *ListEndpointsGone) IsSuccess() bool {
-	return false
-}
-
-// IsRedirect returns true when this list endpoints gone response has a 3xx status code
-func (o *ListEndpointsGone) IsRedirect() bool {
-	return false
-}
-
-// IsClientError returns true when this list endpoints gone response has a 4xx status code
-func (o *ListEndpointsGone) IsClientError() bool {
-	return true
-}
-
-// IsServerError returns true when this list endpoints gone response has a 5xx status code
-func (o *ListEndpointsGone) IsServerError() bool {
-	return false
-}
-
-// IsCode returns true when this list endpoints gone response a status code equal to that given
-func (o *ListEndpointsGone) IsCode(code int) bool {
-	return code == 410
-}
-
-// Code gets the status code for the list endpoints gone response
-func (o *ListEndpointsGone) Code() int {
-	return 410
-}
-
-func (o *ListEndpointsGone) Error() string {
-	payload, _ := json.Marshal(o.Payload)
-	return fmt.Sprintf("[GET /v1/executors/{id}/networks][%d] listEndpointsGone %s", 410, payload)
-}
-
-func (o *ListEndpointsGone) String() string {
-	payload, _ := json.Marshal(o.Payload)
-	return fmt.Sprintf("[GET /v1/executors/{id}/networks][%d] listEndpointsGone %s", 410, payload)
-}
-
-func (o *ListEndpointsGone) GetPayload() *models.Problem {
-	return o.Payload
-}
-
-func (o *ListEndpointsGone) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
 	o.Payload = new(models.Problem)
 

@@ -33,12 +33,6 @@ func (o *ListExecsReader) ReadResponse(response runtime.ClientResponse, consumer
 			return nil, err
 		}
 		return nil, result
-	case 410:
-		result := NewListExecsGone()
-		if err := result.readResponse(response, consumer, o.formats); err != nil {
-			return nil, err
-		}
-		return nil, result
 	default:
 		result := NewListExecsDefault(response.Code())
 		if err := result.readResponse(response, consumer, o.formats); err != nil {
@@ -176,74 +170,6 @@ func (o *ListExecsNotFound) GetPayload() *models.Problem {
 }
 
 func (o *ListExecsNotFound) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
-
-	o.Payload = new(models.Problem)
-
-	// response payload
-	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
-		return err
-	}
-
-	return nil
-}
-
-// NewListExecsGone creates a ListExecsGone with default headers values
-func NewListExecsGone() *ListExecsGone {
-	return &ListExecsGone{}
-}
-
-// ListExecsGone describes a response with status code 410, with default header values.
-//
-// The page is no longer kept. List again.
-type ListExecsGone struct {
-	Payload *models.Problem
-}
-
-// IsSuccess returns true when this list execs gone response has a 2xx status code
-func (o *ListExecsGone) IsSuccess() bool {
-	return false
-}
-
-// IsRedirect returns true when this list execs gone response has a 3xx status code
-func (o *ListExecsGone) IsRedirect() bool {
-	return false
-}
-
-// IsClientError returns true when this list execs gone response has a 4xx status code
-func (o *ListExecsGone) IsClientError() bool {
-	return true
-}
-
-// IsServerError returns true when this list execs gone response has a 5xx status code
-func (o *ListExecsGone) IsServerError() bool {
-	return false
-}
-
-// IsCode returns true when this list execs gone response a status code equal to that given
-func (o *ListExecsGone) IsCode(code int) bool {
-	return code == 410
-}
-
-// Code gets the status code for the list execs gone response
-func (o *ListExecsGone) Code() int {
-	return 410
-}
-
-func (o *ListExecsGone) Error() string {
-	payload, _ := json.Marshal(o.Payload)
-	return fmt.Sprintf("[GET /v1/executors/{id}/execs][%d] listExecsGone %s", 410, payload)
-}
-
-func (o *ListExecsGone) String() string {
-	payload, _ := json.Marshal(o.Payload)
-	return fmt.Sprintf("[GET /v1/executors/{id}/execs][%d] listExecsGone %s", 410, payload)
-}
-
-func (o *ListExecsGone) GetPayload() *models.Problem {
-	return o.Payload
-}
-
-func (o *ListExecsGone) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
 	o.Payload = new(models.Problem)
 

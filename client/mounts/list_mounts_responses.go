@@ -33,12 +33,6 @@ func (o *ListMountsReader) ReadResponse(response runtime.ClientResponse, consume
 			return nil, err
 		}
 		return nil, result
-	case 410:
-		result := NewListMountsGone()
-		if err := result.readResponse(response, consumer, o.formats); err != nil {
-			return nil, err
-		}
-		return nil, result
 	default:
 		result := NewListMountsDefault(response.Code())
 		if err := result.readResponse(response, consumer, o.formats); err != nil {
@@ -176,74 +170,6 @@ func (o *ListMountsNotFound) GetPayload() *models.Problem {
 }
 
 func (o *ListMountsNotFound) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
-
-	o.Payload = new(models.Problem)
-
-	// response payload
-	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
-		return err
-	}
-
-	return nil
-}
-
-// NewListMountsGone creates a ListMountsGone with default headers values
-func NewListMountsGone() *ListMountsGone {
-	return &ListMountsGone{}
-}
-
-// ListMountsGone describes a response with status code 410, with default header values.
-//
-// The page is no longer kept. List again.
-type ListMountsGone struct {
-	Payload *models.Problem
-}
-
-// IsSuccess returns true when this list mounts gone response has a 2xx status code
-func (o *ListMountsGone) IsSuccess() bool {
-	return false
-}
-
-// IsRedirect returns true when this list mounts gone response has a 3xx status code
-func (o *ListMountsGone) IsRedirect() bool {
-	return false
-}
-
-// IsClientError returns true when this list mounts gone response has a 4xx status code
-func (o *ListMountsGone) IsClientError() bool {
-	return true
-}
-
-// IsServerError returns true when this list mounts gone response has a 5xx status code
-func (o *ListMountsGone) IsServerError() bool {
-	return false
-}
-
-// IsCode returns true when this list mounts gone response a status code equal to that given
-func (o *ListMountsGone) IsCode(code int) bool {
-	return code == 410
-}
-
-// Code gets the status code for the list mounts gone response
-func (o *ListMountsGone) Code() int {
-	return 410
-}
-
-func (o *ListMountsGone) Error() string {
-	payload, _ := json.Marshal(o.Payload)
-	return fmt.Sprintf("[GET /v1/executors/{id}/mounts][%d] listMountsGone %s", 410, payload)
-}
-
-func (o *ListMountsGone) String() string {
-	payload, _ := json.Marshal(o.Payload)
-	return fmt.Sprintf("[GET /v1/executors/{id}/mounts][%d] listMountsGone %s", 410, payload)
-}
-
-func (o *ListMountsGone) GetPayload() *models.Problem {
-	return o.Payload
-}
-
-func (o *ListMountsGone) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
 	o.Payload = new(models.Problem)
 

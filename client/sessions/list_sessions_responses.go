@@ -33,12 +33,6 @@ func (o *ListSessionsReader) ReadResponse(response runtime.ClientResponse, consu
 			return nil, err
 		}
 		return nil, result
-	case 410:
-		result := NewListSessionsGone()
-		if err := result.readResponse(response, consumer, o.formats); err != nil {
-			return nil, err
-		}
-		return nil, result
 	default:
 		result := NewListSessionsDefault(response.Code())
 		if err := result.readResponse(response, consumer, o.formats); err != nil {
@@ -176,74 +170,6 @@ func (o *ListSessionsNotFound) GetPayload() *models.Problem {
 }
 
 func (o *ListSessionsNotFound) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
-
-	o.Payload = new(models.Problem)
-
-	// response payload
-	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
-		return err
-	}
-
-	return nil
-}
-
-// NewListSessionsGone creates a ListSessionsGone with default headers values
-func NewListSessionsGone() *ListSessionsGone {
-	return &ListSessionsGone{}
-}
-
-// ListSessionsGone describes a response with status code 410, with default header values.
-//
-// The page is no longer kept. List again.
-type ListSessionsGone struct {
-	Payload *models.Problem
-}
-
-// IsSuccess returns true when this list sessions gone response has a 2xx status code
-func (o *ListSessionsGone) IsSuccess() bool {
-	return false
-}
-
-// IsRedirect returns true when this list sessions gone response has a 3xx status code
-func (o *ListSessionsGone) IsRedirect() bool {
-	return false
-}
-
-// IsClientError returns true when this list sessions gone response has a 4xx status code
-func (o *ListSessionsGone) IsClientError() bool {
-	return true
-}
-
-// IsServerError returns true when this list sessions gone response has a 5xx status code
-func (o *ListSessionsGone) IsServerError() bool {
-	return false
-}
-
-// IsCode returns true when this list sessions gone response a status code equal to that given
-func (o *ListSessionsGone) IsCode(code int) bool {
-	return code == 410
-}
-
-// Code gets the status code for the list sessions gone response
-func (o *ListSessionsGone) Code() int {
-	return 410
-}
-
-func (o *ListSessionsGone) Error() string {
-	payload, _ := json.Marshal(o.Payload)
-	return fmt.Sprintf("[GET /v1/executors/{id}/sessions][%d] listSessionsGone %s", 410, payload)
-}
-
-func (o *ListSessionsGone) String() string {
-	payload, _ := json.Marshal(o.Payload)
-	return fmt.Sprintf("[GET /v1/executors/{id}/sessions][%d] listSessionsGone %s", 410, payload)
-}
-
-func (o *ListSessionsGone) GetPayload() *models.Problem {
-	return o.Payload
-}
-
-func (o *ListSessionsGone) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
 	o.Payload = new(models.Problem)
 

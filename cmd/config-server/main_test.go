@@ -1,19 +1,12 @@
 package main
 
 import (
-	"fmt"
-	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
-
-	"github.com/vmexecutor/config-server/vm/vsphere"
-	"github.com/vmexecutor/config-server/vm/vsphere/simulator"
 )
 
 // TestBadDocuments: each gets a 4xx that names the field, and leaves nothing behind.
@@ -56,102 +49,6 @@ func TestOneVMOneExecutor(t *testing.T) {
 	}
 	s.expectProblem(409, "", "POST", "/v1/executors", `{"id": "c", "vm": {"driver": "vsphere", "ref": "vm1"}}`)
 	s.expectProblem(404, "", "GET", "/v1/executors/c", "")
-}
-
-// TestKill9 kills the server while clients write, several times: every answered write is there
-// afterwards, and the VMs, which outlive it in a simulator of the test's own, hold what the store says.
-func TestKill9(t *testing.T) {
-	sim, err := simulator.Start(t.Context(), simulator.Options{Listen: "127.0.0.1:0", VMs: 2})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer sim.Close(t.Context())
-	driver, err := vsphere.New(vsphere.Options{URL: sim.URL(), Username: simulator.Username, Password: simulator.Password})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer driver.Close(t.Context())
-	env := []string{"VSPHERE_USERNAME=" + simulator.Username, "VSPHERE_PASSWORD=" + simulator.Password}
-	dir := t.TempDir()
-	var answered [2]int // the last value of each executor that the server acknowledged
-	for round := range 4 {
-		s := start(t, dir, env, "--vsphere-url", sim.URL().String())
-		if round == 0 {
-			for i := range answered {
-				s.expect(201, "POST", "/v1/executors", fmt.Sprintf(`{"id": "x%d", "hostname": "h0", "vm": {"driver": "vsphere", "ref": "vm%d"}}`, i, i+1), nil)
-			}
-		}
-		var writers sync.WaitGroup
-		enough, once := make(chan struct{}), sync.Once{}
-		var tried [2]int
-		for i := range answered {
-			writers.Go(func() {
-				for n := answered[i] + 1; ; n++ {
-					tried[i] = n
-					a, err := s.try("PUT", fmt.Sprintf("/v1/executors/x%d", i), fmt.Sprintf(`{"hostname": "h%d"}`, n))
-					if err != nil {
-						return // killed: this one was not answered
-					}
-					if a.status != 200 {
-						t.Errorf("PUT: %d %s", a.status, a.body)
-						return
-					}
-					if answered[i] = n; n%20 == 0 {
-						once.Do(func() { close(enough) })
-					}
-				}
-			})
-		}
-		<-enough
-		s.kill()
-		writers.Wait()
-
-		s = start(t, dir, env, "--vsphere-url", sim.URL().String())
-		for i := range answered {
-			id := fmt.Sprintf("x%d", i)
-			var doc struct{ Hostname string }
-			s.expect(200, "GET", "/v1/executors/"+id, "", &doc)
-			var got int
-			if _, err := fmt.Sscanf(doc.Hostname, "h%d", &got); err != nil || got < answered[i] || got > tried[i] {
-				t.Fatalf("%s has %q, answered were writes up to %d of %d", id, doc.Hostname, answered[i], tried[i])
-			}
-			answered[i] = got
-			if st := s.push(id); st.State != "synced" || st.PushedRevision != st.DesiredRevision {
-				t.Fatalf("%s: %+v", id, st)
-			}
-			expectVM(t, driver, fmt.Sprintf("vm%d", i+1), s.keys(id, "all"))
-		}
-		s.terminate()
-	}
-}
-
-// expectVM reads a VM over the vSphere API and holds it against the keys that the server reports;
-// the keys of other tools must be there too.
-func expectVM(t *testing.T, driver *vsphere.Driver, name string, want map[string]keyRow) {
-	t.Helper()
-	instance, err := driver.Resolve(t.Context(), name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	state, err := driver.Observe(t.Context(), instance)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for key, row := range want {
-		if got, ok := state.Keys[key]; !ok || got != row.Value {
-			t.Errorf("%s: %s is %q, want %q", name, key, got, row.Value)
-		}
-	}
-	for key := range state.Keys {
-		if _, ours := want[key]; !ours && (strings.HasPrefix(key, "guestinfo.vice.") || strings.HasPrefix(key, "common/")) {
-			t.Errorf("%s: %s should not be there", name, key)
-		}
-	}
-	for _, key := range []string{"guestinfo.metadata", "disk.enableUUID"} {
-		if state.Keys[key] == "" {
-			t.Errorf("%s: the other tool's %s is gone; left are %v", name, key, slices.Sorted(maps.Keys(state.Keys)))
-		}
-	}
 }
 
 func TestOneServerADataDirectory(t *testing.T) {

@@ -32,7 +32,9 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	code := m.Run()
-	os.RemoveAll(dir)
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
 	os.Exit(code)
 }
 
@@ -43,6 +45,7 @@ type server struct {
 	api       string // base URL of the API
 	simulator string // URL of the simulator, if it started one
 	output    *lines
+	opinion   *opinion
 }
 
 // lines keeps what the server logged.
@@ -87,6 +90,7 @@ func start(t *testing.T, dataDir string, env []string, args ...string) *server {
 	case <-s.output.done:
 		t.Fatalf("the server ended early:\n%s", s.output)
 	}
+	s.opinion = newOpinion(t, s.api)
 	return s
 }
 
@@ -114,9 +118,11 @@ func (s *server) read(stderr io.Reader, listening chan struct{}) {
 
 // kill ends the server as a power failure would.
 func (s *server) kill() {
-	s.cmd.Process.Kill()
+	if err := s.cmd.Process.Kill(); err != nil {
+		s.Fatal(err)
+	}
 	<-s.output.done
-	s.cmd.Wait()
+	_ = s.cmd.Wait() // says that it was killed
 }
 
 // terminate ends it as an operator would, and expects a clean end.
@@ -145,30 +151,42 @@ type problem struct {
 	Errors                        []struct{ Field, Message string }
 }
 
-func (s *server) do(method, path, body string) answer {
+// do makes a request. Headers come in pairs; a body is JSON unless they say otherwise.
+func (s *server) do(method, path, body string, headers ...string) answer {
 	s.Helper()
-	a, err := s.try(method, path, body)
+	a, err := s.try(method, path, body, headers...)
 	if err != nil {
 		s.Fatal(err)
 	}
 	return a
 }
 
-func (s *server) try(method, path, body string) (answer, error) {
-	req, err := http.NewRequestWithContext(s.Context(), method, s.api+path, strings.NewReader(body))
+func (s *server) try(method, path, body string, headers ...string) (answer, error) {
+	req, err := s.request(method, path, body, headers...)
 	if err != nil {
 		return answer{}, err
 	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := (&http.Client{Transport: s.opinion}).Do(req)
 	if err != nil {
 		return answer{}, err
 	}
 	defer resp.Body.Close()
 	read, err := io.ReadAll(resp.Body)
 	return answer{status: resp.StatusCode, header: resp.Header, body: read}, err
+}
+
+func (s *server) request(method, path, body string, headers ...string) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(s.Context(), method, s.api+path, strings.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	return req, nil
 }
 
 // expect makes a request and decodes its answer into v, unless v is nil.
@@ -227,8 +245,9 @@ func (s *server) keys(id, scope string) map[string]keyRow {
 }
 
 type status struct {
-	State, LastError                string
+	State, LastError, NextRetry     string
 	DesiredRevision, PushedRevision uint64
+	Attempts                        int
 }
 
 // push has an executor pushed and gives the status.

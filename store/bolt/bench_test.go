@@ -17,7 +17,7 @@ func filled(tb testing.TB, commits, keys int) *Engine {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	tb.Cleanup(func() { e.Close() })
+	tb.Cleanup(func() { _ = e.Close() })
 	event := bytes.Repeat([]byte("e"), 300)
 	err = e.db.Update(func(tx *bbolt.Tx) error {
 		log := tx.Bucket(logBucket)

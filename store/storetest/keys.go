@@ -54,7 +54,10 @@ func rangeIsInOrder(t *testing.T, s *suite) {
 	s.expect("nothing")
 	n := 0
 	err := s.View(t.Context(), func(snap store.Snapshot) error {
-		for range snap.Range("") {
+		for _, err := range snap.Range("") {
+			if err != nil {
+				return err
+			}
 			if n++; n == 2 {
 				break // a reader may stop
 			}

@@ -154,7 +154,7 @@ func (s *session) await(ctx context.Context, ref types.ManagedObjectReference) e
 	}
 	var info types.TaskInfo
 	for version := ""; ; {
-		set, err := collector.WaitForUpdates(ctx, version, &types.WaitOptions{MaxWaitSeconds: new(int32(waitLimit))})
+		set, err := collector.WaitForUpdates(ctx, version, &types.WaitOptions{MaxWaitSeconds: new(int32(waitLimit))}) //nolint:staticcheck // its successor ends when a wait brought nothing
 		if err != nil {
 			return unknownOutcome(err)
 		}

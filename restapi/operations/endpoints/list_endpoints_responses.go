@@ -96,49 +96,6 @@ func (o *ListEndpointsNotFound) WriteResponse(rw http.ResponseWriter, producer r
 
 func (o *ListEndpointsNotFound) ListEndpointsResponder() {}
 
-// ListEndpointsGoneCode is the HTTP code returned for type ListEndpointsGone
-const ListEndpointsGoneCode int = 410
-
-// ListEndpointsGone The page is no longer kept. List again.
-//
-// swagger:response listEndpointsGone
-type ListEndpointsGone struct {
-
-	// In: Body
-	Payload *models.Problem `json:"body,omitempty"`
-}
-
-// NewListEndpointsGone creates ListEndpointsGone with default headers values
-func NewListEndpointsGone() *ListEndpointsGone {
-
-	return &ListEndpointsGone{}
-}
-
-// WithPayload adds the payload to the list endpoints gone response
-func (o *ListEndpointsGone) WithPayload(payload *models.Problem) *ListEndpointsGone {
-	o.Payload = payload
-	return o
-}
-
-// SetPayload sets the payload to the list endpoints gone response
-func (o *ListEndpointsGone) SetPayload(payload *models.Problem) {
-	o.Payload = payload
-}
-
-// WriteResponse to the client
-func (o *ListEndpointsGone) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
-
-	rw.WriteHeader(410)
-	if o.Payload != nil {
-		payload := o.Payload
-		if err := producer.Produce(rw, payload); err != nil {
-			panic(err) // let the recovery middleware deal with this
-		}
-	}
-}
-
-func (o *ListEndpointsGone) ListEndpointsResponder() {}
-
 // ListEndpointsDefault It failed, for the reason that the document tells.
 //
 // swagger:response listEndpointsDefault

@@ -96,49 +96,6 @@ func (o *ListExecsNotFound) WriteResponse(rw http.ResponseWriter, producer runti
 
 func (o *ListExecsNotFound) ListExecsResponder() {}
 
-// ListExecsGoneCode is the HTTP code returned for type ListExecsGone
-const ListExecsGoneCode int = 410
-
-// ListExecsGone The page is no longer kept. List again.
-//
-// swagger:response listExecsGone
-type ListExecsGone struct {
-
-	// In: Body
-	Payload *models.Problem `json:"body,omitempty"`
-}
-
-// NewListExecsGone creates ListExecsGone with default headers values
-func NewListExecsGone() *ListExecsGone {
-
-	return &ListExecsGone{}
-}
-
-// WithPayload adds the payload to the list execs gone response
-func (o *ListExecsGone) WithPayload(payload *models.Problem) *ListExecsGone {
-	o.Payload = payload
-	return o
-}
-
-// SetPayload sets the payload to the list execs gone response
-func (o *ListExecsGone) SetPayload(payload *models.Problem) {
-	o.Payload = payload
-}
-
-// WriteResponse to the client
-func (o *ListExecsGone) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
-
-	rw.WriteHeader(410)
-	if o.Payload != nil {
-		payload := o.Payload
-		if err := producer.Produce(rw, payload); err != nil {
-			panic(err) // let the recovery middleware deal with this
-		}
-	}
-}
-
-func (o *ListExecsGone) ListExecsResponder() {}
-
 // ListExecsDefault It failed, for the reason that the document tells.
 //
 // swagger:response listExecsDefault

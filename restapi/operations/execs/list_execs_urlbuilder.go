@@ -7,16 +7,11 @@ import (
 	"net/url"
 	golangswaggerpaths "path"
 	"strings"
-
-	"github.com/go-openapi/swag/conv"
 )
 
 // ListExecsURL generates an URL for the list execs operation
 type ListExecsURL struct {
 	ID string
-
-	Continue *string
-	Limit    *int32
 
 	_basePath string
 	// avoid unkeyed usage
@@ -56,26 +51,6 @@ func (o *ListExecsURL) Build() (*url.URL, error) {
 		_basePath = "/"
 	}
 	_result.Path = golangswaggerpaths.Join(_basePath, _path)
-
-	qs := make(url.Values)
-
-	var continueVarQ string
-	if o.Continue != nil {
-		continueVarQ = *o.Continue
-	}
-	if continueVarQ != "" {
-		qs.Set("continue", continueVarQ)
-	}
-
-	var limitQ string
-	if o.Limit != nil {
-		limitQ = conv.FormatInteger(*o.Limit)
-	}
-	if limitQ != "" {
-		qs.Set("limit", limitQ)
-	}
-
-	_result.RawQuery = qs.Encode()
 
 	return &_result, nil
 }

@@ -6,10 +6,8 @@ import (
 	"net/http"
 
 	"github.com/go-openapi/errors"
-	"github.com/go-openapi/runtime"
 	"github.com/go-openapi/runtime/middleware"
 	"github.com/go-openapi/strfmt"
-	"github.com/go-openapi/swag/conv"
 	"github.com/go-openapi/validate"
 )
 
@@ -28,23 +26,12 @@ func NewListMountsParams() ListMountsParams {
 type ListMountsParams struct {
 	// HTTP Request Object
 	HTTPRequest *http.Request `json:"-"`
-	// What the former page said under `continue`. All pages show the list as it stood when the first one was answered; filters must be as they were. A page that
-	// is asked for too late is gone (410): list again.
-	//
-	// Max Length: 256
-	// In: query
-	Continue *string
 	// Id of the executor.
 	// Required: true
 	// Max Length: 128
 	// Pattern: ^[A-Za-z0-9][A-Za-z0-9_.-]*$
 	// In: path
 	ID string
-	// Most items of an answer. Absent answers all.
-	// Maximum: 1000
-	// Minimum: 1
-	// In: query
-	Limit *int32
 }
 
 // BindRequest both binds and validates a request, it assumes that complex things implement a Validatable(strfmt.Registry) error interface
@@ -55,57 +42,14 @@ func (o *ListMountsParams) BindRequest(r *http.Request, route *middleware.Matche
 	var res []error
 
 	o.HTTPRequest = r
-	qs := runtime.Values(r.URL.Query())
-
-	qContinue, qhkContinue, _ := qs.GetOK("continue")
-	if err := o.bindContinue(qContinue, qhkContinue, route.Formats); err != nil {
-		res = append(res, err)
-	}
 
 	rID, rhkID, _ := route.Params.GetOK("id")
 	if err := o.bindID(rID, rhkID, route.Formats); err != nil {
 		res = append(res, err)
 	}
-
-	qLimit, qhkLimit, _ := qs.GetOK("limit")
-	if err := o.bindLimit(qLimit, qhkLimit, route.Formats); err != nil {
-		res = append(res, err)
-	}
 	if len(res) > 0 {
 		return errors.CompositeValidationError(res...)
 	}
-	return nil
-}
-
-// bindContinue binds and validates parameter Continue from query.
-func (o *ListMountsParams) bindContinue(rawData []string, hasKey bool, formats strfmt.Registry) error {
-	var raw string
-	if len(rawData) > 0 {
-		raw = rawData[len(rawData)-1]
-	}
-
-	// Required: false
-	// AllowEmptyValue: false
-
-	if raw == "" { // empty values pass all other validations
-		return nil
-	}
-	o.Continue = &raw
-
-	if err := o.validateContinue(formats); err != nil {
-		return err
-	}
-
-	return nil
-}
-
-// validateContinue carries out validations for parameter Continue
-func (o *ListMountsParams) validateContinue(formats strfmt.Registry) error {
-
-	if err := validate.MaxLength("continue", "query", *o.Continue, 256); err != nil {
-		return err
-	}
-
 	return nil
 }
 
@@ -135,47 +79,6 @@ func (o *ListMountsParams) validateID(formats strfmt.Registry) error {
 	}
 
 	if err := validate.Pattern("id", "path", o.ID, `^[A-Za-z0-9][A-Za-z0-9_.-]*$`); err != nil {
-		return err
-	}
-
-	return nil
-}
-
-// bindLimit binds and validates parameter Limit from query.
-func (o *ListMountsParams) bindLimit(rawData []string, hasKey bool, formats strfmt.Registry) error {
-	var raw string
-	if len(rawData) > 0 {
-		raw = rawData[len(rawData)-1]
-	}
-
-	// Required: false
-	// AllowEmptyValue: false
-
-	if raw == "" { // empty values pass all other validations
-		return nil
-	}
-
-	value, err := conv.ConvertInt32(raw)
-	if err != nil {
-		return errors.InvalidType("limit", "query", "int32", raw)
-	}
-	o.Limit = &value
-
-	if err := o.validateLimit(formats); err != nil {
-		return err
-	}
-
-	return nil
-}
-
-// validateLimit carries out validations for parameter Limit
-func (o *ListMountsParams) validateLimit(formats strfmt.Registry) error {
-
-	if err := validate.MinimumInt("limit", "query", int64(*o.Limit), 1, false); err != nil {
-		return err
-	}
-
-	if err := validate.MaximumInt("limit", "query", int64(*o.Limit), 1000, false); err != nil {
 		return err
 	}
 

@@ -96,49 +96,6 @@ func (o *ListMountsNotFound) WriteResponse(rw http.ResponseWriter, producer runt
 
 func (o *ListMountsNotFound) ListMountsResponder() {}
 
-// ListMountsGoneCode is the HTTP code returned for type ListMountsGone
-const ListMountsGoneCode int = 410
-
-// ListMountsGone The page is no longer kept. List again.
-//
-// swagger:response listMountsGone
-type ListMountsGone struct {
-
-	// In: Body
-	Payload *models.Problem `json:"body,omitempty"`
-}
-
-// NewListMountsGone creates ListMountsGone with default headers values
-func NewListMountsGone() *ListMountsGone {
-
-	return &ListMountsGone{}
-}
-
-// WithPayload adds the payload to the list mounts gone response
-func (o *ListMountsGone) WithPayload(payload *models.Problem) *ListMountsGone {
-	o.Payload = payload
-	return o
-}
-
-// SetPayload sets the payload to the list mounts gone response
-func (o *ListMountsGone) SetPayload(payload *models.Problem) {
-	o.Payload = payload
-}
-
-// WriteResponse to the client
-func (o *ListMountsGone) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
-
-	rw.WriteHeader(410)
-	if o.Payload != nil {
-		payload := o.Payload
-		if err := producer.Produce(rw, payload); err != nil {
-			panic(err) // let the recovery middleware deal with this
-		}
-	}
-}
-
-func (o *ListMountsGone) ListMountsResponder() {}
-
 // ListMountsDefault It failed, for the reason that the document tells.
 //
 // swagger:response listMountsDefault

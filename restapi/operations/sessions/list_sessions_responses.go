@@ -96,49 +96,6 @@ func (o *ListSessionsNotFound) WriteResponse(rw http.ResponseWriter, producer ru
 
 func (o *ListSessionsNotFound) ListSessionsResponder() {}
 
-// ListSessionsGoneCode is the HTTP code returned for type ListSessionsGone
-const ListSessionsGoneCode int = 410
-
-// ListSessionsGone The page is no longer kept. List again.
-//
-// swagger:response listSessionsGone
-type ListSessionsGone struct {
-
-	// In: Body
-	Payload *models.Problem `json:"body,omitempty"`
-}
-
-// NewListSessionsGone creates ListSessionsGone with default headers values
-func NewListSessionsGone() *ListSessionsGone {
-
-	return &ListSessionsGone{}
-}
-
-// WithPayload adds the payload to the list sessions gone response
-func (o *ListSessionsGone) WithPayload(payload *models.Problem) *ListSessionsGone {
-	o.Payload = payload
-	return o
-}
-
-// SetPayload sets the payload to the list sessions gone response
-func (o *ListSessionsGone) SetPayload(payload *models.Problem) {
-	o.Payload = payload
-}
-
-// WriteResponse to the client
-func (o *ListSessionsGone) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
-
-	rw.WriteHeader(410)
-	if o.Payload != nil {
-		payload := o.Payload
-		if err := producer.Produce(rw, payload); err != nil {
-			panic(err) // let the recovery middleware deal with this
-		}
-	}
-}
-
-func (o *ListSessionsGone) ListSessionsResponder() {}
-
 // ListSessionsDefault It failed, for the reason that the document tells.
 //
 // swagger:response listSessionsDefault

@@ -111,7 +111,7 @@ func (s *Simulator) serve(listener net.Listener) {
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          log.New(log.Writer(), "", 0),
 	}
-	go s.server.Serve(listener) // ends with Close
+	go func() { _ = s.server.Serve(listener) }() // ends with Close
 }
 
 // URL is that of the SDK endpoint, without credentials.

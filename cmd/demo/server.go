@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"syscall"
+	"time"
+)
+
+// server is a process of config-server.
+type server struct {
+	cmd            *exec.Cmd
+	api, simulator string       // URLs that it logged
+	log            bytes.Buffer // what it logged; to be read after stop
+	ended          chan struct{}
+	stopped        bool
+}
+
+// startServer runs the binary on free ports until it says that it serves. When ctx ends it is asked to end.
+func startServer(ctx context.Context, binary, dataDir string) (*server, error) {
+	cmd := exec.CommandContext(ctx, binary, "--port", "0", "--simulator-listen", "127.0.0.1:0", "--data-dir", dataDir, "--log-format", "json") //nolint:gosec // the binary is for the caller to choose
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 15 * time.Second // a little more than the server takes for requests that do not end
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", binary, err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start the server: %w (make build makes it)", err)
+	}
+	s := &server{cmd: cmd, ended: make(chan struct{})}
+	serving := make(chan struct{})
+	go s.read(stderr, serving)
+	select {
+	case <-serving:
+		return s, nil
+	case <-s.ended:
+		return nil, fmt.Errorf("start %s: it did not come to serve: %w\n%s", binary, cmd.Wait(), s.log.String())
+	}
+}
+
+// read keeps what the server logs, and takes the addresses from its first lines.
+func (s *server) read(stderr io.Reader, serving chan<- struct{}) {
+	defer close(s.ended)
+	for scan := bufio.NewScanner(io.TeeReader(stderr, &s.log)); scan.Scan(); {
+		var line struct{ Msg, What, URL string }
+		if json.Unmarshal(scan.Bytes(), &line) != nil {
+			continue
+		}
+		switch {
+		case line.Msg == "serving":
+			close(serving)
+		case line.Msg == "listening" && line.What == "api" && line.URL != "":
+			s.api = line.URL
+		case line.Msg == "listening" && line.What == "vsphere simulator":
+			s.simulator = line.URL
+		}
+	}
+}
+
+// stop ends it as an operator would, and says so when it did not end cleanly. The second time it does nothing.
+func (s *server) stop() error {
+	if s.stopped {
+		return nil
+	}
+	s.stopped = true
+	err := s.cmd.Process.Signal(syscall.SIGTERM)
+	<-s.ended
+	if err = errors.Join(err, s.cmd.Wait()); err != nil {
+		return fmt.Errorf("stop the server: %w", err)
+	}
+	return nil
+}
