@@ -192,7 +192,7 @@ func (h *entries[D, M]) patch(ctx context.Context, id, name string, body json.Ra
 		}
 		return h.set(c, name, m)
 	}, options...)
-	return h.changed(e, name, false, err)
+	return h.changed(e, name, false, h.present(id, name, err))
 }
 
 func (h *entries[D, M]) delete(ctx context.Context, id, name string, ifMatch *string) error {
@@ -207,6 +207,14 @@ func (h *entries[D, M]) delete(ctx context.Context, id, name string, ifMatch *st
 		delete(*h.of(c), name)
 		return nil
 	}, options...)
+	return h.present(id, name, err)
+}
+
+// present tells a caller who expected an entry in some state, when there is none, that there is none.
+func (h *entries[D, M]) present(id, name string, err error) error {
+	if stale, ok := errors.AsType[*store.PreconditionError](err); ok && stale.Missing {
+		return h.missing(id, name)
+	}
 	return err
 }
 

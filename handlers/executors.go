@@ -3,25 +3,47 @@ package handlers
 import (
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/models"
+	"github.com/vmexecutor/config-server/push"
 	"github.com/vmexecutor/config-server/restapi/operations/executors"
 	"github.com/vmexecutor/config-server/store"
 )
 
 type executorHandlers struct {
-	store   *store.Store
-	reports reportPaths
+	store      *store.Store
+	reconciler *push.Reconciler
+	reports    reportPaths
 }
 
 func (h *executorHandlers) list(params executors.ListExecutorsParams) (executors.ListExecutorsResponder, error) {
-	list, revision, err := h.store.Executors(params.HTTPRequest.Context())
+	query := store.ExecutorQuery{
+		Name: value(params.Name), IDPrefix: value(params.IDPrefix), Lookup: value(params.Lookup), Annotations: params.Annotation,
+		Network: value(params.Network), Driver: value(params.Driver), Paging: paging(params.Limit, params.Continue),
+	}
+	if params.State != nil {
+		query.Keep = func(e *store.Executor) bool { return h.reconciler.State(e) == push.State(*params.State) }
+	}
+	page, err := h.store.ListExecutors(params.HTTPRequest.Context(), query)
 	if err != nil {
 		return nil, err
 	}
-	items := make([]*models.Executor, len(list))
-	for i, e := range list {
-		items[i] = executorModel(e)
+	list := &models.ExecutorList{Items: []*models.Executor{}, Continue: page.Continue, Revision: page.Revision}
+	for _, e := range page.Items {
+		list.Items = append(list.Items, executorModel(e))
 	}
-	return executors.NewListExecutorsOK().WithPayload(&models.ExecutorList{Items: items, Revision: revision}), nil
+	return executors.NewListExecutorsOK().WithPayload(list), nil
+}
+
+// paging reads the parameters that all lists have.
+func paging(limit *int32, next *string) store.Paging {
+	return store.Paging{Limit: int(value(limit)), Continue: value(next)}
+}
+
+// value gives a parameter, or the zero value when it is absent: none of them may be empty.
+func value[T any](parameter *T) (v T) {
+	if parameter != nil {
+		v = *parameter
+	}
+	return v
 }
 
 func (h *executorHandlers) create(params executors.CreateExecutorParams) (executors.CreateExecutorResponder, error) {

@@ -57,7 +57,7 @@ func newAPI(o Options) (*operations.ConfigAPI, error) {
 	api.ServeError = problems{o.Logger}.serve
 
 	reports := reportPathsOf(o.Store.Codec().Fields())
-	e := &executorHandlers{o.Store, reports}
+	e := &executorHandlers{o.Store, o.Push, reports}
 	api.ExecutorsListExecutorsHandler = executors.ListExecutorsHandlerFunc(e.list)
 	api.ExecutorsCreateExecutorHandler = executors.CreateExecutorHandlerFunc(e.create)
 	api.ExecutorsGetExecutorHandler = executors.GetExecutorHandlerFunc(e.get)

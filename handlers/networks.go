@@ -9,15 +9,17 @@ import (
 type networkHandlers struct{ store *store.Store }
 
 func (h *networkHandlers) list(params networks.ListNetworksParams) (networks.ListNetworksResponder, error) {
-	list, revision, err := h.store.Networks(params.HTTPRequest.Context())
+	page, err := h.store.ListNetworks(params.HTTPRequest.Context(), store.NetworkQuery{
+		Annotations: params.Annotation, Paging: paging(params.Limit, params.Continue),
+	})
 	if err != nil {
 		return nil, err
 	}
-	items := make([]*models.Network, len(list))
-	for i, n := range list {
-		items[i] = networkModel(n)
+	list := &models.NetworkList{Items: []*models.Network{}, Continue: page.Continue, Revision: page.Revision}
+	for _, n := range page.Items {
+		list.Items = append(list.Items, networkModel(n))
 	}
-	return networks.NewListNetworksOK().WithPayload(&models.NetworkList{Items: items, Revision: revision}), nil
+	return networks.NewListNetworksOK().WithPayload(list), nil
 }
 
 func (h *networkHandlers) create(params networks.CreateNetworkParams) (networks.CreateNetworkResponder, error) {

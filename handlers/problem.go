@@ -30,6 +30,7 @@ var kinds = []struct {
 	{store.ErrClaimed, http.StatusConflict, "vm-claimed"},
 	{store.ErrNameTaken, http.StatusConflict, "name-taken"},
 	{store.ErrAddressTaken, http.StatusConflict, "address-taken"},
+	{store.ErrExpired, http.StatusGone, ""},
 	{store.ErrPrecondition, http.StatusPreconditionFailed, ""},
 	{store.ErrUnbound, http.StatusConflict, "unbound"},
 	{store.ErrClosed, http.StatusServiceUnavailable, ""},
@@ -74,6 +75,11 @@ func problemOf(err error) *models.Problem {
 	}
 	if e, ok := errors.AsType[*requestError](err); ok {
 		return e.problem()
+	}
+	for parameter, err2 := range map[string]error{"continue": store.ErrContinue, "limit": store.ErrTooLong} {
+		if errors.Is(err, err2) {
+			return (&requestError{executor.Faults{{Field: parameter, Message: err2.Error()}}}).problem()
+		}
 	}
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {

@@ -18,7 +18,7 @@ import (
 // swagger:model EndpointList
 type EndpointList struct {
 
-	// Where the next page begins; absent on the last one. (Entries of an executor come on one page.)
+	// Always absent. The entries of an executor come on one page.
 	Continue string `json:"continue,omitempty"`
 
 	// items

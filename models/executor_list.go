@@ -18,7 +18,7 @@ import (
 // swagger:model ExecutorList
 type ExecutorList struct {
 
-	// Where the next page begins; absent on the last one. (Entries of an executor come on one page.)
+	// Where the next page begins; absent on the last one.
 	Continue string `json:"continue,omitempty"`
 
 	// items

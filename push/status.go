@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/vm"
 )
 
@@ -45,13 +46,24 @@ type LastPush struct {
 // Status gives an executor's status; store.ErrNotFound when there is no such executor.
 func (r *Reconciler) Status(ctx context.Context, id string) (Status, error) {
 	// The table is read first: what it says was pushed is then never ahead of what is desired.
-	s := r.table.get(task{executor: id})
+	row := r.table.get(task{executor: id})
 	e, err := r.Store.Executor(ctx, id)
 	if err != nil {
 		return Status{}, err
 	}
+	return row.of(e), nil
+}
+
+// State gives the state of an executor as it was read, without a look at the store.
+func (r *Reconciler) State(e *store.Executor) State {
+	row := r.table.get(task{executor: e.Config.ID})
+	return row.of(e).State
+}
+
+// of is the status of an executor whose VM was seen as the row says.
+func (s *row) of(e *store.Executor) Status {
 	if e.Binding == nil {
-		return Status{State: StateUnbound, DesiredRevision: e.Revision, Power: vm.PowerUnknown}, nil
+		return Status{State: StateUnbound, DesiredRevision: e.Revision, Power: vm.PowerUnknown}
 	}
 	s.DesiredRevision = e.Revision
 	switch {
@@ -62,7 +74,7 @@ func (r *Reconciler) Status(ctx context.Context, id string) (Status, error) {
 	default:
 		s.State = StatePending
 	}
-	return s.Status, nil
+	return s.Status
 }
 
 // table holds what was seen of each task's VM.

@@ -85,7 +85,7 @@ func init() {
     },
     "/v1/executors": {
       "get": {
-        "description": "All executors by id, or those that all of the filters hold for, as they stand at one revision. A full id, an exact name or the beginning of an id\ncan be looked up with one request each way: ` + "`" + `idPrefix` + "`" + `, ` + "`" + `name` + "`" + `.\n",
+        "description": "All executors by id, or those that all of the filters hold for, as they stand at one revision.\n",
         "tags": [
           "executors"
         ],
@@ -109,6 +109,13 @@ func init() {
             "type": "string",
             "description": "An id that begins so.",
             "name": "idPrefix",
+            "in": "query"
+          },
+          {
+            "maxLength": 128,
+            "type": "string",
+            "description": "What a person types for an executor: an id that begins so, or exactly this name. A full id comes first, then the name, then a beginning that is\nonly one executor's; two items answer which it is.\n",
+            "name": "lookup",
             "in": "query"
           },
           {
@@ -2110,7 +2117,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
+          "description": "Always absent. The entries of an executor come on one page.",
           "type": "string"
         },
         "items": {
@@ -2422,7 +2429,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
+          "description": "Where the next page begins; absent on the last one.",
           "type": "string"
         },
         "items": {
@@ -2679,7 +2686,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
+          "description": "Always absent. The entries of an executor come on one page.",
           "type": "string"
         },
         "items": {
@@ -2851,7 +2858,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
+          "description": "Where the next page begins; absent on the last one.",
           "type": "string"
         },
         "items": {
@@ -3206,7 +3213,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
+          "description": "Always absent. The entries of an executor come on one page.",
           "type": "string"
         },
         "items": {
@@ -3659,7 +3666,7 @@ func init() {
     },
     "/v1/executors": {
       "get": {
-        "description": "All executors by id, or those that all of the filters hold for, as they stand at one revision. A full id, an exact name or the beginning of an id\ncan be looked up with one request each way: ` + "`" + `idPrefix` + "`" + `, ` + "`" + `name` + "`" + `.\n",
+        "description": "All executors by id, or those that all of the filters hold for, as they stand at one revision.\n",
         "tags": [
           "executors"
         ],
@@ -3693,6 +3700,13 @@ func init() {
             "type": "string",
             "description": "An id that begins so.",
             "name": "idPrefix",
+            "in": "query"
+          },
+          {
+            "maxLength": 128,
+            "type": "string",
+            "description": "What a person types for an executor: an id that begins so, or exactly this name. A full id comes first, then the name, then a beginning that is\nonly one executor's; two items answer which it is.\n",
+            "name": "lookup",
             "in": "query"
           },
           {
@@ -6322,7 +6336,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
+          "description": "Always absent. The entries of an executor come on one page.",
           "type": "string"
         },
         "items": {
@@ -6634,7 +6648,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
+          "description": "Where the next page begins; absent on the last one.",
           "type": "string"
         },
         "items": {
@@ -6891,7 +6905,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
+          "description": "Always absent. The entries of an executor come on one page.",
           "type": "string"
         },
         "items": {
@@ -7063,7 +7077,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
+          "description": "Where the next page begins; absent on the last one.",
           "type": "string"
         },
         "items": {
@@ -7418,7 +7432,7 @@ func init() {
       "type": "object",
       "properties": {
         "continue": {
-          "description": "Where the next page begins; absent on the last one. (Entries of an executor come on one page.)",
+          "description": "Always absent. The entries of an executor come on one page.",
           "type": "string"
         },
         "items": {

@@ -315,8 +315,7 @@ func (a *Client) GetExecutorContext(ctx context.Context, params *GetExecutorPara
 
 // ListExecutors lists executors.
 //
-// All executors by id, or those that all of the filters hold for, as they stand at one revision. A full id, an exact name or the beginning of an id
-// can be looked up with one request each way: `idPrefix`, `name`.
+// All executors by id, or those that all of the filters hold for, as they stand at one revision.
 // .
 //
 // This method does not support injected context.
@@ -336,8 +335,7 @@ func (a *Client) ListExecutors(params *ListExecutorsParams, opts ...ClientOption
 
 // ListExecutorsContext lists executors.
 //
-// All executors by id, or those that all of the filters hold for, as they stand at one revision. A full id, an exact name or the beginning of an id
-// can be looked up with one request each way: `idPrefix`, `name`.
+// All executors by id, or those that all of the filters hold for, as they stand at one revision.
 // .
 //
 // Do not use the deprecated [ListExecutorsParams.Context] with this method: it would be ignored.

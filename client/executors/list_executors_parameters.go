@@ -93,6 +93,13 @@ type ListExecutorsParams struct {
 	// Format: int32
 	Limit *int32
 
+	// Lookup.
+	//
+	// What a person types for an executor: an id that begins so, or exactly this name. A full id comes first, then the name, then a beginning that is
+	// only one executor's; two items answer which it is.
+	//
+	Lookup *string
+
 	// Name.
 	//
 	// Exactly this name.
@@ -220,6 +227,17 @@ func (o *ListExecutorsParams) SetLimit(limit *int32) {
 	o.Limit = limit
 }
 
+// WithLookup adds the lookup to the list executors params.
+func (o *ListExecutorsParams) WithLookup(lookup *string) *ListExecutorsParams {
+	o.SetLookup(lookup)
+	return o
+}
+
+// SetLookup adds the lookup to the list executors params.
+func (o *ListExecutorsParams) SetLookup(lookup *string) {
+	o.Lookup = lookup
+}
+
 // WithName adds the name to the list executors params.
 func (o *ListExecutorsParams) WithName(name *string) *ListExecutorsParams {
 	o.SetName(name)
@@ -334,6 +352,23 @@ func (o *ListExecutorsParams) WriteToRequest(r runtime.ClientRequest, reg strfmt
 		if qLimit != "" {
 
 			if err := r.SetQueryParam("limit", qLimit); err != nil {
+				return err
+			}
+		}
+	}
+
+	if o.Lookup != nil {
+
+		// query param lookup
+		var qrLookup string
+
+		if o.Lookup != nil {
+			qrLookup = *o.Lookup
+		}
+		qLookup := qrLookup
+		if qLookup != "" {
+
+			if err := r.SetQueryParam("lookup", qLookup); err != nil {
 				return err
 			}
 		}

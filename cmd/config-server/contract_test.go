@@ -93,7 +93,7 @@ func TestContract(t *testing.T) {
 		{status: 201, method: "PUT", path: "/v1/executors/a/execs/e1", body: aSession},
 		{status: 200, method: "PATCH", path: "/v1/executors/a/execs/e1", body: `{"active": true}`, headers: []string{"Content-Type", patchType}},
 		{status: 200, method: "GET", path: "/v1/executors/a/execs/e1"},
-		{status: 200, method: "GET", path: "/v1/executors/a/execs?limit=5"},
+		{status: 200, method: "GET", path: "/v1/executors/a/execs"},
 		{status: 204, method: "DELETE", path: "/v1/executors/a/execs/e1"},
 
 		{status: 201, method: "PUT", path: "/v1/executors/a/mounts/data", body: `{"source": "nfs://u:p@host/export?ro", "path": "/srv", "copyMode": "never"}`},

@@ -72,7 +72,6 @@ func TestLifeOfAContainer(t *testing.T) {
 	d.expect(http.StatusPreconditionFailed, d.tryConnect(webID, "front", "172.18.0.3/16")) // it is connected already
 	d.expectHolder(webID, func() error { return d.tryConnect(dbID, "front", "172.18.0.2/16") })
 
-	configured := d.inspect(webID).ETag
 	d.start(webID, vm)
 	vm.reads("sessions|"+webID+"/cmd/Path", "/bin/httpd")
 	vm.reads("networks|front/network/Common/name", "front")
@@ -90,6 +89,7 @@ func TestLifeOfAContainer(t *testing.T) {
 	exec := webID[:32] + strings.Repeat("e1", 16)
 	d.execCreate(webID, exec, "ls", "/nowhere")
 	d.execStart(exec)
+	configured := d.inspect(webID).ETag
 	vm.reads("execs|"+exec+"/active@non-persistent", "true")
 	exited := d.wait(exec)
 	vm.starts("execs|"+exec, now)

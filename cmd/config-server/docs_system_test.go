@@ -38,7 +38,7 @@ func TestSystemDocs(t *testing.T) {
 	s.expect(200, "GET", "/swagger.json", "", &spec)
 	type operation struct{ OperationID, Summary string }
 	b.run(chromedp.Navigate(s.api+"/docs"), chromedp.WaitVisible(chromedp.CSS(".opblock")))
-	page := unspaced(read(b, chromedp.Text(chromedp.CSS("#swagger-ui"))))
+	page := unspaced(look(b, chromedp.Text(chromedp.CSS("#swagger-ui"))))
 	n := 0
 	for path, item := range spec.Paths {
 		for method, raw := range item {
@@ -55,7 +55,7 @@ func TestSystemDocs(t *testing.T) {
 			}
 		}
 	}
-	if listed := read(b, chromedp.Evaluate[int](`document.querySelectorAll(".opblock").length`)); listed != n || n == 0 {
+	if listed := look(b, chromedp.Evaluate[int](`document.querySelectorAll(".opblock").length`)); listed != n || n == 0 {
 		t.Errorf("the page lists %d operations of %d", listed, n)
 	}
 
@@ -66,7 +66,7 @@ func TestSystemDocs(t *testing.T) {
 		chromedp.Click(chromedp.CSS(health+"button.execute")),
 		chromedp.WaitVisible(chromedp.CSS(health+answered)),
 	)
-	if status := read(b, chromedp.Text(chromedp.CSS(health+answered))); strings.TrimSpace(status) != "200" {
+	if status := look(b, chromedp.Text(chromedp.CSS(health+answered))); strings.TrimSpace(status) != "200" {
 		t.Errorf("a request from the page ended with %q", status)
 	}
 
@@ -87,7 +87,7 @@ func TestSystemDocs(t *testing.T) {
 		t.Error("the page could ask another server")
 	}))
 	defer other.Close()
-	refused := read(b, chromedp.Evaluate[string](`new Promise(done => {
+	refused := look(b, chromedp.Evaluate[string](`new Promise(done => {
 		document.addEventListener("securitypolicyviolation", e => done(e.effectiveDirective));
 		fetch("`+other.URL+`", {mode: "no-cors"}).then(() => done("nothing"));
 	})`, chromedp.EvalAwaitPromise))
@@ -160,7 +160,7 @@ func (b *browser) run(actions ...chromedp.Action[chromedp.Void]) {
 }
 
 // read runs an action that answers something.
-func read[T any](b *browser, action chromedp.Action[T]) T {
+func look[T any](b *browser, action chromedp.Action[T]) T {
 	b.Helper()
 	value, err := chromedp.Run(b.ctx, action)
 	if err != nil {

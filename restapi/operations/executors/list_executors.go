@@ -30,8 +30,7 @@ func NewListExecutors(ctx *middleware.Context, handler ListExecutorsHandler) *Li
 //
 // # List executors
 //
-// All executors by id, or those that all of the filters hold for, as they stand at one revision. A full id, an exact name or the beginning of an id
-// can be looked up with one request each way: `idPrefix`, `name`.
+// All executors by id, or those that all of the filters hold for, as they stand at one revision.
 type ListExecutors struct {
 	Context *middleware.Context
 	Handler ListExecutorsHandler

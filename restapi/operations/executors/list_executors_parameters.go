@@ -50,6 +50,12 @@ type ListExecutorsParams struct {
 	// Minimum: 1
 	// In: query
 	Limit *int32
+	// What a person types for an executor: an id that begins so, or exactly this name. A full id comes first, then the name, then a beginning that is
+	// only one executor's; two items answer which it is.
+	//
+	// Max Length: 128
+	// In: query
+	Lookup *string
 	// Exactly this name.
 	// In: query
 	Name *string
@@ -93,6 +99,11 @@ func (o *ListExecutorsParams) BindRequest(r *http.Request, route *middleware.Mat
 
 	qLimit, qhkLimit, _ := qs.GetOK("limit")
 	if err := o.bindLimit(qLimit, qhkLimit, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
+	qLookup, qhkLookup, _ := qs.GetOK("lookup")
+	if err := o.bindLookup(qLookup, qhkLookup, route.Formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -269,6 +280,38 @@ func (o *ListExecutorsParams) validateLimit(formats strfmt.Registry) error {
 	}
 
 	if err := validate.MaximumInt("limit", "query", int64(*o.Limit), 1000, false); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// bindLookup binds and validates parameter Lookup from query.
+func (o *ListExecutorsParams) bindLookup(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+	// AllowEmptyValue: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.Lookup = &raw
+
+	if err := o.validateLookup(formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// validateLookup carries out validations for parameter Lookup
+func (o *ListExecutorsParams) validateLookup(formats strfmt.Registry) error {
+
+	if err := validate.MaxLength("lookup", "query", *o.Lookup, 128); err != nil {
 		return err
 	}
 

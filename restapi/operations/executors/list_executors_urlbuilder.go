@@ -18,6 +18,7 @@ type ListExecutorsURL struct {
 	Driver     *string
 	IDPrefix   *string
 	Limit      *int32
+	Lookup     *string
 	Name       *string
 	Network    *string
 	State      *string
@@ -100,6 +101,14 @@ func (o *ListExecutorsURL) Build() (*url.URL, error) {
 	}
 	if limitQ != "" {
 		qs.Set("limit", limitQ)
+	}
+
+	var lookupQ string
+	if o.Lookup != nil {
+		lookupQ = *o.Lookup
+	}
+	if lookupQ != "" {
+		qs.Set("lookup", lookupQ)
 	}
 
 	var nameQ string
