@@ -64,12 +64,12 @@ func TestLifeOfAContainer(t *testing.T) {
 		VM:     &models.VMBinding{Driver: "vsphere", Ref: "vm1"},
 	})
 	d.create(&models.Executor{ID: dbID, Name: "db"})
-	d.expectHolder(dbID, func() error { return d.tryCreate(&models.Executor{Name: "db"}) })
+	d.expectConflict("name-taken", dbID, d.tryCreate(&models.Executor{Name: "db"}))
 	d.expectState(webID, "created")
 
 	d.connect(webID, "front", "172.18.0.2/16")
 	d.expect(http.StatusPreconditionFailed, d.tryConnect(webID, "front", "172.18.0.3/16")) // it is connected already
-	d.expectHolder(webID, func() error { return d.tryConnect(dbID, "front", "172.18.0.2/16") })
+	d.expectConflict("address-taken", webID, d.tryConnect(dbID, "front", "172.18.0.2/16"))
 	if p := d.expect(http.StatusUnprocessableEntity, d.tryConnect(webID, "back", "172.19.0.2/16")); p.Errors[0].Field != "networkRef" {
 		t.Errorf("a network that is not there: %+v", p.Errors[0])
 	}
@@ -102,7 +102,7 @@ func TestLifeOfAContainer(t *testing.T) {
 
 	// What the guest reported meanwhile is no reason to refuse a client that read the configuration before.
 	d.rename(webID, "shop", configured)
-	d.expectHolder(dbID, func() error { return d.tryRename(webID, "db", "") })
+	d.expectConflict("name-taken", dbID, d.tryRename(webID, "db", ""))
 	d.expectState(webID, "running")
 	vm.reads("common/name", "shop")
 	d.expectListed()
@@ -128,9 +128,7 @@ func TestLifeOfAContainer(t *testing.T) {
 	d.kill(webID, vm, now)
 	d.expectState(webID, "exited with 137")
 
-	if p := d.expect(http.StatusConflict, d.tryNetworkRemove("front")); !strings.Contains(apiText(p), webID) || !strings.Contains(apiText(p), "front") {
-		t.Errorf("the endpoint in the way is not named: %+v", p)
-	}
+	d.expectConflict("in-use", webID+"/front", d.tryNetworkRemove("front"))
 	d.disconnect(webID, "front")
 	for key := range vm.keys() {
 		if strings.Contains(key, "networks|front") {
@@ -164,21 +162,12 @@ func (d *daemon) expect(status int, err error) *models.Problem {
 	return apiclient.Problem(err)
 }
 
-// expectHolder wants a conflict that names the executor that has what was asked for.
-func (d *daemon) expectHolder(id string, try func() error) {
+// expectConflict wants one of a kind, that names what is in the way.
+func (d *daemon) expectConflict(kind, holder string, err error) {
 	d.Helper()
-	if p := d.expect(http.StatusConflict, try()); !strings.Contains(apiText(p), id) {
-		d.Errorf("the holder %s is not named: %+v", id, p)
+	if p := d.expect(http.StatusConflict, err); p.Type != "urn:config-server:problem:"+kind || !strings.Contains(p.Detail, holder) {
+		d.Errorf("want %s that names %s, got %+v", kind, holder, p)
 	}
-}
-
-// apiText is all that a problem says in words.
-func apiText(p *models.Problem) string {
-	text := p.Detail
-	for _, e := range p.Errors {
-		text += " " + e.Message
-	}
-	return text
 }
 
 func (d *daemon) networkCreate(name, gateway, pool string) {
