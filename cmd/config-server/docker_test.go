@@ -16,7 +16,6 @@ import (
 	"github.com/vmexecutor/config-server/client/executors"
 	"github.com/vmexecutor/config-server/client/networks"
 	"github.com/vmexecutor/config-server/client/push"
-	"github.com/vmexecutor/config-server/client/sessions"
 	"github.com/vmexecutor/config-server/models"
 )
 
@@ -65,12 +64,15 @@ func TestLifeOfAContainer(t *testing.T) {
 		VM:     &models.VMBinding{Driver: "vsphere", Ref: "vm1"},
 	})
 	d.create(&models.Executor{ID: dbID, Name: "db"})
-	d.expectHolder(dbID, func() error { return d.tryCreate(&models.Executor{Name: "db"}) })
+	d.expectConflict("name-taken", dbID, d.tryCreate(&models.Executor{Name: "db"}))
 	d.expectState(webID, "created")
 
 	d.connect(webID, "front", "172.18.0.2/16")
 	d.expect(http.StatusPreconditionFailed, d.tryConnect(webID, "front", "172.18.0.3/16")) // it is connected already
-	d.expectHolder(webID, func() error { return d.tryConnect(dbID, "front", "172.18.0.2/16") })
+	d.expectConflict("address-taken", webID, d.tryConnect(dbID, "front", "172.18.0.2/16"))
+	if p := d.expect(http.StatusUnprocessableEntity, d.tryConnect(webID, "back", "172.19.0.2/16")); p.Errors[0].Field != "networkRef" {
+		t.Errorf("a network that is not there: %+v", p.Errors[0])
+	}
 
 	d.start(webID, vm)
 	vm.reads("sessions|"+webID+"/cmd/Path", "/bin/httpd")
@@ -100,7 +102,7 @@ func TestLifeOfAContainer(t *testing.T) {
 
 	// What the guest reported meanwhile is no reason to refuse a client that read the configuration before.
 	d.rename(webID, "shop", configured)
-	d.expectHolder(dbID, func() error { return d.tryRename(webID, "db", "") })
+	d.expectConflict("name-taken", dbID, d.tryRename(webID, "db", ""))
 	d.expectState(webID, "running")
 	vm.reads("common/name", "shop")
 	d.expectListed()
@@ -111,6 +113,9 @@ func TestLifeOfAContainer(t *testing.T) {
 	})
 	d.expectState(webID, "exited with 143")
 	d.execRemove(exec)
+	if e := d.inspect(webID).Payload; len(e.Execs) != 0 || e.Annotations["docker.stopped"] != "true" {
+		t.Errorf("execs %v, annotations %v", e.Execs, e.Annotations)
+	}
 
 	now = now.Add(time.Second)
 	d.start(webID, vm)
@@ -123,9 +128,7 @@ func TestLifeOfAContainer(t *testing.T) {
 	d.kill(webID, vm, now)
 	d.expectState(webID, "exited with 137")
 
-	if p := d.expect(http.StatusConflict, d.tryNetworkRemove("front")); !strings.Contains(apiText(p), webID) || !strings.Contains(apiText(p), "front") {
-		t.Errorf("the endpoint in the way is not named: %+v", p)
-	}
+	d.expectConflict("in-use", webID+"/front", d.tryNetworkRemove("front"))
 	d.disconnect(webID, "front")
 	for key := range vm.keys() {
 		if strings.Contains(key, "networks|front") {
@@ -159,21 +162,12 @@ func (d *daemon) expect(status int, err error) *models.Problem {
 	return apiclient.Problem(err)
 }
 
-// expectHolder wants a conflict that names the executor that has what was asked for.
-func (d *daemon) expectHolder(id string, try func() error) {
+// expectConflict wants one of a kind, that names what is in the way.
+func (d *daemon) expectConflict(kind, holder string, err error) {
 	d.Helper()
-	if p := d.expect(http.StatusConflict, try()); !strings.Contains(apiText(p), id) {
-		d.Errorf("the holder %s is not named: %+v", id, p)
+	if p := d.expect(http.StatusConflict, err); p.Type != "urn:config-server:problem:"+kind || !strings.Contains(p.Detail, holder) {
+		d.Errorf("want %s that names %s, got %+v", kind, holder, p)
 	}
-}
-
-// apiText is all that a problem says in words.
-func apiText(p *models.Problem) string {
-	text := p.Detail
-	for _, e := range p.Errors {
-		text += " " + e.Message
-	}
-	return text
 }
 
 func (d *daemon) networkCreate(name, gateway, pool string) {
@@ -236,18 +230,27 @@ func (d *daemon) inspect(id string) *executors.GetExecutorOK {
 	return answer
 }
 
-func (d *daemon) patchSession(id string, changes map[string]any) {
+func (d *daemon) patch(id string, changes map[string]any) {
 	d.Helper()
 	patch, err := apiclient.MergePatch(changes)
 	d.ok(err)
-	_, err = d.api.Sessions.PatchSessionContext(d.Context(), sessions.NewPatchSessionParams().WithID(id).WithSessionID(id).WithBody(patch))
+	_, err = d.api.Executors.PatchExecutorContext(d.Context(), executors.NewPatchExecutorParams().WithID(id).WithBody(patch))
 	d.ok(err)
+}
+
+// mainSession is a merge patch of the session that is the container's process.
+func mainSession(id string, changes map[string]any) map[string]any {
+	return map[string]any{"sessions": map[string]any{id: changes}}
 }
 
 // start forgets the former run before the VM is switched on: what the guest reports then is of this one.
 func (d *daemon) start(id string, vm *machine) {
 	d.Helper()
-	d.patchSession(id, map[string]any{"active": true, "started": nil, "exitStatus": nil, "detail": nil})
+	changes := mainSession(id, map[string]any{
+		"active": true, "started": nil, "exitStatus": nil, "detail": map[string]any{"startTime": nil, "stopTime": nil},
+	})
+	changes["execs"], changes["annotations"] = nil, map[string]any{"docker.stopped": nil}
+	d.patch(id, changes)
 	d.push(id)
 	vm.powerOn()
 	if s := d.push(id); s.Power != "on" {
@@ -258,7 +261,9 @@ func (d *daemon) start(id string, vm *machine) {
 // stop asks the guest to end the process, and switches the VM off when it has.
 func (d *daemon) stop(id string, vm *machine, guest func()) {
 	d.Helper()
-	d.patchSession(id, map[string]any{"active": false})
+	changes := mainSession(id, map[string]any{"active": false})
+	changes["annotations"] = map[string]any{"docker.stopped": "true"}
+	d.patch(id, changes)
 	d.push(id)
 	guest()
 	d.until(id, func(e *models.Executor) bool { return ended(e.Sessions[id]) })
@@ -272,7 +277,7 @@ func (d *daemon) stop(id string, vm *machine, guest func()) {
 func (d *daemon) kill(id string, vm *machine, now time.Time) {
 	d.Helper()
 	vm.powerOff()
-	d.patchSession(id, map[string]any{"active": false, "exitStatus": 137, "detail": map[string]any{"stopTime": now.Format(time.RFC3339)}})
+	d.patch(id, mainSession(id, map[string]any{"exitStatus": 137, "detail": map[string]any{"stopTime": now.Format(time.RFC3339)}}))
 	d.push(id)
 }
 
