@@ -19,6 +19,7 @@ type fakeDriver struct {
 	applied []applied          // every change that was made
 	looked  int                // calls of Observe
 	fail    func(op, instance string) error
+	hint    func(instance string)
 	during  func(op, instance string) // called without the lock, before the work is done
 }
 
@@ -26,6 +27,7 @@ type fakeVM struct {
 	keys    map[string]string
 	power   vm.Power
 	version int
+	epoch   int // moved by those who switch or revert it
 }
 
 type applied struct {
@@ -86,7 +88,7 @@ func (d *fakeDriver) Observe(_ context.Context, instance string) (vm.State, erro
 	if m == nil {
 		return vm.State{}, vm.ErrNotFound
 	}
-	return vm.State{Keys: maps.Clone(m.keys), Power: m.power, Version: strconv.Itoa(m.version)}, nil
+	return vm.State{Keys: maps.Clone(m.keys), Power: m.power, Version: strconv.Itoa(m.version), Epoch: strconv.Itoa(m.epoch)}, nil
 }
 
 func (d *fakeDriver) Apply(_ context.Context, instance string, c vm.Change) error {
@@ -113,6 +115,14 @@ func (d *fakeDriver) Apply(_ context.Context, instance string, c vm.Change) erro
 	m.version++
 	d.applied = append(d.applied, a)
 	return nil
+}
+
+func (d *fakeDriver) Watch(ctx context.Context, hint func(instance string)) error {
+	d.mu.Lock()
+	d.hint = hint
+	d.mu.Unlock()
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 func (d *fakeDriver) Close(context.Context) error { return nil }

@@ -31,6 +31,9 @@ type State struct {
 	Keys map[string]string
 	// Power at that instant.
 	Power Power
+	// Epoch changes whenever the VM was switched on or off, or reverted to a snapshot: its keys may then
+	// have earlier values, which nobody reported. It says nothing but "the same" or "not the same".
+	Epoch string
 	// Version changes whenever the hypervisor changes the VM's configuration. It says nothing
 	// but "the same" or "not the same"; it is empty where the hypervisor has no such thing.
 	Version string
@@ -87,6 +90,11 @@ type Driver interface {
 	// After ErrUnavailable, or the context's error, it is not known whether the change was
 	// applied or still will be: the caller observes before it decides again.
 	Apply(ctx context.Context, instance string, c Change) error
+
+	// Watch calls hint with the instance of a VM that may have changed, whoever changed it, until ctx ends, whose error
+	// it then returns. hint must be quick. Hints are given for VMs that were observed; they may come late, twice,
+	// or not at all: who must not miss anything looks again now and then. Watch reconnects by itself.
+	Watch(ctx context.Context, hint func(instance string)) error
 
 	// Close ends the session with the hypervisor. No other call may follow, nor be under way.
 	Close(ctx context.Context) error

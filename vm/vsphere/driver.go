@@ -40,7 +40,7 @@ func (d *Driver) Observe(ctx context.Context, instance string) (vm.State, error)
 	err := d.onVM(ctx, instance, func(s *session, ref types.ManagedObjectReference) error {
 		var v mo.VirtualMachine
 		err := property.DefaultCollector(s.Client).RetrieveOne(ctx, ref,
-			[]string{"config.instanceUuid", "config.extraConfig", "config.changeVersion", "runtime.powerState"}, &v)
+			[]string{"config.instanceUuid", "config.extraConfig", "config.changeVersion", "runtime.powerState", "runtime.bootTime", "snapshot"}, &v)
 		switch {
 		case err != nil:
 			return err
@@ -59,12 +59,25 @@ func (d *Driver) Observe(ctx context.Context, instance string) (vm.State, error)
 		if p, ok := powers[v.Runtime.PowerState]; ok {
 			state.Power = p
 		}
+		state.Epoch = epoch(&v)
 		return nil
 	})
 	if err != nil {
 		return vm.State{}, err
 	}
 	return state, nil
+}
+
+// epoch is made of what a power change or a revert moves.
+func epoch(v *mo.VirtualMachine) string {
+	e := string(v.Runtime.PowerState)
+	if v.Runtime.BootTime != nil {
+		e += " " + v.Runtime.BootTime.UTC().Format(time.RFC3339Nano)
+	}
+	if v.Snapshot != nil && v.Snapshot.CurrentSnapshot != nil {
+		e += " " + v.Snapshot.CurrentSnapshot.Value
+	}
+	return e
 }
 
 // text is an option's value: vSphere gives some of them back as numbers and booleans.
@@ -101,6 +114,12 @@ func (d *Driver) Apply(ctx context.Context, instance string, c vm.Change) error 
 		return s.await(ctx, res.Returnval)
 	})
 	return withoutValues(err, c.Set)
+}
+
+// Watch implements vm.Driver.
+func (d *Driver) Watch(ctx context.Context, _ func(instance string)) error {
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 // travels reports whether XML can carry a value. It replaces what it cannot, silently, and the VM
