@@ -39,6 +39,7 @@ func (s Scope) GuestVisible() bool { return s == ReadOnly || s == ReadWrite }
 type Codec[T any] struct {
 	root    *node
 	program []step
+	parts   map[string][]step // the program of each part, by path
 	match   *matcher
 	schema  []Field
 	scratch sync.Pool // *encoder; holds memory between calls and nothing else
@@ -61,7 +62,8 @@ func New[T any]() (*Codec[T], error) {
 	if err != nil {
 		return nil, fmt.Errorf("extraconfig: %s: %w", t, err)
 	}
-	c := &Codec[T]{root: root, program: assemble(leaves), match: match, schema: comp.schema}
+	program, parts := assemble(leaves)
+	c := &Codec[T]{root: root, program: program, parts: parts, match: match, schema: comp.schema}
 	c.scratch.New = func() any { return &encoder{entries: make([][]entry, comp.maps)} }
 	return c, nil
 }

@@ -1,10 +1,11 @@
 package extraconfig
 
 import (
+	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"hash"
-	"io"
 	"iter"
 	"slices"
 	"strings"
@@ -36,14 +37,19 @@ func fill(path, entry string) string {
 		return path
 	}
 	var b strings.Builder
-	for name := range strings.SplitSeq(entry, hole) {
-		before, after, _ := strings.Cut(path, "*")
+	for {
+		before, after, more := strings.Cut(path, "*")
 		b.WriteString(before)
+		if !more {
+			return b.String()
+		}
+		name := entry
+		if strings.Contains(after, "*") { // the last name may hold anything
+			name, entry, _ = strings.Cut(entry, hole)
+		}
 		b.WriteString(name)
 		path = after
 	}
-	b.WriteString(path)
-	return b.String()
 }
 
 // KeySet is a set of pairs, ordered by key, bytewise. It never changes.
@@ -111,40 +117,44 @@ func (ks KeySet) Map() map[string]string {
 func (ks KeySet) Digest() string {
 	h := sha256.New()
 	for _, p := range ks.pairs {
-		hashPair(h, p)
+		hashPair(h, p.Key, p.Value)
 	}
 	return digest(h)
 }
 
-// Fields gives the read-write fields by path, each with a digest of its pairs. What a guest reported
-// since is what differs in it.
+// Fields gives the read-write fields by path, each with a digest of its pairs, which does not depend on the spelling of
+// their keys. What a guest reported since is what differs in it.
 func (ks KeySet) Fields() map[string]string {
-	fields := map[string]string{}
-	hashes := map[string]hash.Hash{}
+	type pair struct{ field, key, value string }
+	var list []pair
 	for _, p := range ks.pairs {
-		if p.leaf.scope != ReadWrite {
-			continue
+		if p.leaf.scope == ReadWrite {
+			list = append(list, pair{p.Field(), fold(p.Key), p.Value})
 		}
-		field := p.Field()
-		h := hashes[field]
-		if h == nil {
-			h = sha256.New()
-			hashes[field] = h
-		}
-		hashPair(h, p)
 	}
-	for field, h := range hashes {
-		fields[field] = digest(h)
+	slices.SortFunc(list, func(a, b pair) int {
+		return cmp.Or(strings.Compare(a.field, b.field), strings.Compare(a.key, b.key))
+	})
+	fields := map[string]string{}
+	h := sha256.New()
+	for i, p := range list {
+		hashPair(h, p.key, p.value)
+		if i+1 == len(list) || list[i+1].field != p.field {
+			fields[p.field] = digest(h)
+			h.Reset()
+		}
 	}
 	return fields
 }
 
-// hashPair writes a pair so that no two sequences of pairs give the same bytes. NUL is in no value that can travel.
-func hashPair(h io.Writer, p Pair) {
-	io.WriteString(h, p.Key)
-	io.WriteString(h, "\x00")
-	io.WriteString(h, p.Value)
-	io.WriteString(h, "\x00")
+// hashPair writes a pair so that no two sequences of pairs give the same bytes, whatever is in them.
+func hashPair(h hash.Hash, key, value string) {
+	var b [8]byte
+	for _, s := range [...]string{key, value} {
+		binary.LittleEndian.PutUint64(b[:], uint64(len(s)))
+		h.Write(b[:])
+		h.Write([]byte(s))
+	}
 }
 
 func digest(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)[:16]) }

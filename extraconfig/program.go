@@ -14,20 +14,36 @@ type step struct {
 	body []step
 }
 
-// assemble makes the program that writes all leaves.
-func assemble(leaves []*leaf) []step {
-	sorted := make([]*leaf, 0, len(leaves))
+// assemble makes the program that writes all leaves, and those of every field and of what is below it.
+func assemble(leaves []*leaf) (all []step, parts map[string][]step) {
+	var sorted []*leaf
+	keys := map[*leaf]string{}
 	for _, l := range leaves {
 		if l.part != partElement {
 			sorted = append(sorted, l)
+			keys[l] = strings.Join(l.key.literals, hole) + l.key.suffix
 		}
 	}
-	slices.SortStableFunc(sorted, func(a, b *leaf) int { return strings.Compare(order(a), order(b)) })
-	return loops(sorted, 0, 0)
+	slices.SortStableFunc(sorted, func(a, b *leaf) int { return strings.Compare(keys[a], keys[b]) })
+	below := map[string][]*leaf{}
+	for _, l := range sorted {
+		for at := 0; at >= 0; {
+			if n := strings.IndexByte(l.path[at:], '.'); n >= 0 {
+				at += n
+				below[l.path[:at]] = append(below[l.path[:at]], l)
+				at++
+				continue
+			}
+			below[l.path] = append(below[l.path], l)
+			at = -1
+		}
+	}
+	parts = make(map[string][]step, len(below))
+	for path, part := range below {
+		parts[path] = loops(part, 0, 0)
+	}
+	return loops(sorted, 0, 0), parts
 }
-
-// order is what a leaf is sorted by: its key, entries first.
-func order(l *leaf) string { return strings.Join(l.key.literals, hole) + l.key.suffix }
 
 // loops puts the leaves below one list or map, which are neighbours, into a loop. The first hops
 // of every leaf, those of the enclosing loops, are done; level counts the loops.

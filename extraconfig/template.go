@@ -24,6 +24,7 @@ type template struct {
 	literals []string // one more than there are holes
 	styles   []style  // of the holes
 	suffix   string   // modifiers, always at the end
+	constant string   // the key of a template without holes
 }
 
 // draft is a template while it is made, level by level.
@@ -83,15 +84,11 @@ func (d draft) append(text string) draft {
 }
 
 func (d draft) template(suffix string) template {
-	return template{literals: strings.Split(d.text, hole), styles: d.styles, suffix: suffix}
-}
-
-// constant gives the key of a template that has no holes.
-func (t *template) constant() (string, bool) {
-	if len(t.styles) > 0 {
-		return "", false
+	t := template{literals: strings.Split(d.text, hole), styles: d.styles, suffix: suffix}
+	if len(t.styles) == 0 {
+		t.constant = d.text + suffix
 	}
-	return t.literals[0] + t.suffix, true
+	return t
 }
 
 // name is an entry's name or index in each style.
@@ -108,8 +105,8 @@ func nameOf(s string) name {
 	return n
 }
 
-// appendTo writes the key with names in its holes, and extra before the modifiers.
-func (t *template) appendTo(b []byte, names []name, extra string) []byte {
+// appendTo writes the key with names in its holes.
+func (t *template) appendTo(b []byte, names []name) []byte {
 	b = append(b, t.literals[0]...)
 	for i, s := range t.styles {
 		if s == anIndex {
@@ -118,7 +115,6 @@ func (t *template) appendTo(b []byte, names []name, extra string) []byte {
 		b = append(b, names[i][s]...)
 		b = append(b, t.literals[i+1]...)
 	}
-	b = append(b, extra...)
 	return append(b, t.suffix...)
 }
 
@@ -182,10 +178,13 @@ func unhex(c byte) byte {
 	return 255
 }
 
+// maxName is the length of the longest name that is not free, in bytes.
+const maxName = 128
+
 // validName holds for the entries of maps of structs: their names are the API's ids and names. Only
 // the entries of maps of plain values have names that are free.
 func validName(s string) bool {
-	if s == "" || len(s) > 128 {
+	if s == "" || len(s) > maxName {
 		return false
 	}
 	for i := range len(s) {
