@@ -57,10 +57,10 @@ func (d *decoder) joined(n *node, v reflect.Value) {
 func (d *decoder) elements(n *node, v reflect.Value, joined string, length int) {
 	element := n.parts[1]
 	list := reflect.New(n.typ).Elem()
-	d.names = append(d.names, name{})
-	defer func() { d.names = d.names[:len(d.names)-1] }()
+	outer := d.names
+	defer func() { d.names = outer }()
 	for i := range length {
-		d.names[len(d.names)-1][asIs] = strconv.Itoa(i)
+		d.names = append(outer, indexName(i))
 		text, ok := d.get(element)
 		if ok && i > 0 {
 			joined, ok = strings.CutPrefix(joined, "|")
@@ -100,7 +100,7 @@ func (d *decoder) list(n *node, v reflect.Value) {
 	list := reflect.New(n.typ).Elem()
 	for i := range length {
 		grow(list, i)
-		d.names = append(d.names, name{asIs: strconv.Itoa(i)})
+		d.names = append(d.names, indexName(i))
 		hits := d.hits
 		d.value(n.elem, list.Index(i))
 		d.names = d.names[:len(d.names)-1]

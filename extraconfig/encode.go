@@ -1,9 +1,9 @@
 package extraconfig
 
 import (
+	"math"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -11,23 +11,24 @@ import (
 type encoder struct {
 	secretKey []byte
 	only      []string // names of the entries that the outermost loops are confined to
-	buf       []byte   // all text that is not a string elsewhere
-	pairs     []Pair   // what was written; text in the buffer is not in them yet
-	spans     []span   // of each pair
+	text      []byte   // of all keys and values
+	refs      []ref    // what was written; the last one may have no end yet
 	names     []name   // of the loops that are running
-	path      string   // the names of the map entries among them
+	paths     []string // the names of the map entries that were met, on the way to each
+	path      uint32   // the present one of these
 	entries   [][]entry
+	turned    bool // a loop went on since the last pair was begun: the next key need not be the larger one
+	unsorted  bool // and one was not
 	respelled bool // entries are there whose keys might be equal but for case
 	err       *Error
 }
-
-// span is where the text of a pair lies in the buffer; an end of 0 says that it does not.
-type span struct{ keyAt, keyEnd, valueAt, valueEnd int }
 
 // entry is an entry of a map on its way into keys.
 type entry struct {
 	name  name   // as it stands in keys
 	field string // as it stands in paths
+	upper bool   // there are upper-case letters in it
+	path  uint32 // which of the encoder's paths leads here, if not 0
 	value reflect.Value
 }
 
@@ -67,60 +68,51 @@ func (c *Codec[T]) encode(program []step, only []string, v *T, opts []Option) (K
 	e := c.scratch.Get().(*encoder)
 	defer c.scratch.Put(e)
 	defer e.forget()
-	e.secretKey, e.only = o.secretKey, only
+	e.secretKey, e.only, e.paths = o.secretKey, only, append(e.paths, "")
 	e.run(program, reflect.ValueOf(v).Elem())
-	return e.finish()
+	return e.finish(c.leaves)
 }
 
 // forget drops what the call referred to, but keeps the memory.
 func (e *encoder) forget() {
-	clear(e.pairs)
+	clear(e.paths)
 	for i := range e.entries {
 		clear(e.entries[i])
 		e.entries[i] = e.entries[i][:0]
 	}
-	*e = encoder{buf: e.buf[:0], pairs: e.pairs[:0], spans: e.spans[:0], names: e.names[:0], entries: e.entries}
+	*e = encoder{text: e.text[:0], refs: e.refs[:0], names: e.names[:0], paths: e.paths[:0], entries: e.entries}
 }
 
 // finish turns what was written into a key set.
-func (e *encoder) finish() (KeySet, error) {
+func (e *encoder) finish(leaves []*leaf) (KeySet, error) {
 	if e.err != nil {
 		return KeySet{}, e.err
 	}
-	text := string(e.buf)
-	pairs := slices.Clone(e.pairs)
-	sorted := true
-	for i := range pairs {
-		p, s := &pairs[i], &e.spans[i]
-		if s.keyEnd > 0 {
-			p.Key = text[s.keyAt:s.keyEnd]
-		}
-		if s.valueEnd > 0 {
-			p.Value = text[s.valueAt:s.valueEnd]
-		}
-		sorted = sorted && (i == 0 || pairs[i-1].Key < p.Key)
+	if len(e.text) > math.MaxUint32 {
+		return KeySet{}, &Error{Reason: "has more text than a key set can hold"}
 	}
-	if !sorted {
-		slices.SortFunc(pairs, func(a, b Pair) int { return strings.Compare(a.Key, b.Key) })
+	ks := KeySet{text: string(e.text), refs: slices.Clone(e.refs), names: slices.Clone(e.paths), leaves: leaves}
+	if e.unsorted {
+		ks.sort()
 	}
-	if e.respelled || !sorted {
-		if err := distinct(pairs); err != nil {
+	if e.unsorted || e.respelled {
+		if err := ks.distinct(); err != nil {
 			return KeySet{}, err
 		}
 	}
-	return KeySet{pairs}, nil
+	return ks, nil
 }
 
 // distinct makes sure that no two pairs have one key, ASCII case ignored.
-func distinct(pairs []Pair) error {
-	seen := make(map[string]*Pair, len(pairs))
-	for i := range pairs {
-		p := &pairs[i]
-		key := fold(p.Key)
-		if other := seen[key]; other != nil {
-			return &Error{Field: p.Field(), Key: p.Key, Reason: "would have the same key as " + other.Field()}
+func (ks KeySet) distinct() error {
+	seen := make(map[string]int, len(ks.refs))
+	for i := range ks.refs {
+		key := fold(ks.key(i))
+		if other, ok := seen[key]; ok {
+			p := ks.at(i)
+			return &Error{Field: p.Field(), Key: p.Key, Reason: "would have the same key as " + ks.at(other).Field()}
 		}
-		seen[key] = p
+		seen[key] = i
 	}
 	return nil
 }
@@ -132,7 +124,9 @@ func (e *encoder) run(program []step, frame reflect.Value) {
 		switch {
 		case !ok:
 		case s.leaf != nil:
-			e.write(s.leaf, v)
+			s.leaf.write(e, s.leaf, v)
+		case s.over == nil:
+			e.run(s.body, v)
 		case s.over.kind == kindMap:
 			e.runMap(s, v)
 		default:
@@ -166,30 +160,42 @@ func follow(v reflect.Value, path []int) (reflect.Value, bool) {
 
 func (e *encoder) runList(s *step, v reflect.Value) {
 	plain := s.over.elem.kind != kindStruct
-	e.names = append(e.names, name{})
 	for i := range v.Len() {
-		e.names[len(e.names)-1][asIs] = strconv.Itoa(i)
-		before := len(e.pairs)
+		before := len(e.refs)
+		e.names = append(e.names, indexName(i))
+		e.turned = true
 		e.run(s.body, v.Index(i))
-		if plain && len(e.pairs) == before {
+		e.names = e.names[:len(e.names)-1]
+		if plain && len(e.refs) == before {
 			e.fail(s.over.place.path, "", "has an element that is empty, which has no encoding")
 		}
 	}
-	e.names = e.names[:len(e.names)-1]
+	e.turned = true
 }
 
 func (e *encoder) runMap(s *step, v reflect.Value) {
-	path := e.path
-	for _, x := range e.sorted(s.over, v) {
-		e.path = x.field
-		if path != "" {
-			e.path = path + hole + x.field
+	outer := e.path
+	list := e.sorted(s.over, v)
+	for i := range list {
+		x := &list[i]
+		if x.path == 0 {
+			x.path = e.pathTo(outer, x.field)
 		}
+		e.path, e.turned = x.path, true
 		e.names = append(e.names, x.name)
 		e.run(s.body, x.value)
 		e.names = e.names[:len(e.names)-1]
 	}
-	e.path = path
+	e.path, e.turned = outer, true
+}
+
+// pathTo notes the way to an entry below another.
+func (e *encoder) pathTo(outer uint32, field string) uint32 {
+	if way := e.paths[outer]; way != "" {
+		field = way + hole + field
+	}
+	e.paths = append(e.paths, field)
+	return uint32(len(e.paths) - 1)
 }
 
 // sorted gives a map's entries in the order of their keys.
@@ -216,14 +222,18 @@ func (e *encoder) sorted(n *node, v reflect.Value) []entry {
 }
 
 // one gives the one entry that the loop is confined to, if it is there.
-func (e *encoder) one(n *node, v reflect.Value, entryName string) []entry {
-	value := v.MapIndex(reflect.ValueOf(entryName).Convert(v.Type().Key()))
-	if !value.IsValid() || !e.named(n, entryName) {
+func (e *encoder) one(n *node, v reflect.Value, field string) []entry {
+	value := v.MapIndex(reflect.ValueOf(field).Convert(v.Type().Key()))
+	if !value.IsValid() {
 		return nil
 	}
 	own := reflect.New(value.Type()).Elem() // what is in a map cannot be addressed, a copy can
 	own.Set(value)
-	return []entry{newEntry(entryName, own)}
+	x, ok := e.entry(n, field, own)
+	if !ok {
+		return nil
+	}
+	return []entry{x}
 }
 
 // compareNames orders names as the keys that go on after them: a separator follows the shorter one.
@@ -244,11 +254,7 @@ func compareNames(a, b string) int {
 // mayMeet reports whether keys of two entries could be equal but for case: names that are, or of which one goes on
 // with a separator. Where case has no part in it, the keys themselves tell.
 func mayMeet(list []entry) bool {
-	upper := false
-	for i := range list {
-		upper = upper || fold(list[i].field) != list[i].field
-	}
-	if !upper || len(list) < 2 {
+	if len(list) < 2 || !slices.ContainsFunc(list, func(x entry) bool { return x.upper }) {
 		return false
 	}
 	seen := make(map[string]bool, len(list))
@@ -268,36 +274,43 @@ func mayMeet(list []entry) bool {
 	return false
 }
 
+// collect gives a map's entries in any order, appended to list.
 func (e *encoder) collect(n *node, v reflect.Value, list []entry) []entry {
-	own := reflect.MakeSlice(n.elems, v.Len(), v.Len())
+	var own reflect.Value // what is in a map cannot be addressed, a copy can
+	if n.elem.kind != kindPointer {
+		own = reflect.MakeSlice(n.elems, v.Len(), v.Len())
+	}
 	key := reflect.New(v.Type().Key()).Elem()
 	for it := v.MapRange(); it.Next(); {
 		key.SetIterKey(it)
-		if !e.named(n, key.String()) {
+		var value reflect.Value
+		if n.elem.kind == kindPointer {
+			value = it.Value()
+		} else {
+			value = own.Index(len(list))
+			value.SetIterValue(it)
+		}
+		x, ok := e.entry(n, key.String(), value)
+		if !ok {
 			return nil
 		}
-		value := own.Index(len(list))
-		value.SetIterValue(it)
-		list = append(list, newEntry(key.String(), value))
+		list = append(list, x)
 	}
 	return list
 }
 
-func newEntry(field string, value reflect.Value) entry {
-	return entry{name: nameOf(encodeName(field)), field: field, value: value}
-}
-
-// named checks the name of an entry.
-func (e *encoder) named(n *node, field string) bool {
-	if n.open && field == "" || !n.open && !validName(field) {
+// entry checks the name of an entry.
+func (e *encoder) entry(n *node, field string, value reflect.Value) (entry, bool) {
+	all := classesOf(field)
+	if n.open && field == "" || !n.open && !validNameOf(field, all) {
 		e.fail(n.place.path, "", "has an entry whose name cannot be part of a key")
-		return false
+		return entry{}, false
 	}
-	return true
+	return entry{name: nameOf(encodeName(field, all)), field: field, upper: all&upperCase != 0, value: value}, true
 }
 
 func (e *encoder) fail(path, key, reason string) {
 	if e.err == nil {
-		e.err = &Error{Field: fill(path, e.path), Key: key, Reason: reason}
+		e.err = &Error{Field: fill(path, e.paths[e.path]), Key: key, Reason: reason}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"hash"
 	"iter"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -52,62 +53,85 @@ func fill(path, entry string) string {
 	}
 }
 
-// KeySet is a set of pairs, ordered by key, bytewise. It never changes.
-type KeySet struct{ pairs []Pair }
+// KeySet is a set of pairs, ordered by key, bytewise. It never changes. All text is in one string: a set is two objects
+// without pointers, however many pairs it has. A set has less than 4 GiB.
+type KeySet struct {
+	text   string
+	refs   []ref
+	names  []string // what refs call an entry: the names on the way, separated by hole
+	leaves []*leaf
+}
+
+// ref is a pair: its key is text[key:value], its value text[value:end].
+type ref struct{ leaf, entry, key, value, end uint32 }
+
+func (ks KeySet) key(i int) string {
+	r := &ks.refs[i]
+	return ks.text[r.key:r.value]
+}
+
+func (ks KeySet) at(i int) Pair {
+	r := &ks.refs[i]
+	return Pair{Key: ks.text[r.key:r.value], Value: ks.text[r.value:r.end], leaf: ks.leaves[r.leaf], entry: ks.names[r.entry]}
+}
 
 // Len is the number of pairs.
-func (ks KeySet) Len() int { return len(ks.pairs) }
+func (ks KeySet) Len() int { return len(ks.refs) }
 
 // All gives the pairs in order.
-func (ks KeySet) All() iter.Seq[Pair] { return slices.Values(ks.pairs) }
+func (ks KeySet) All() iter.Seq[Pair] {
+	return func(yield func(Pair) bool) {
+		for i := range ks.refs {
+			if !yield(ks.at(i)) {
+				return
+			}
+		}
+	}
+}
 
 // Get finds the pair of a key, ASCII case ignored where no key is exactly the same.
 func (ks KeySet) Get(key string) (Pair, bool) {
-	i, ok := slices.BinarySearchFunc(ks.pairs, key, func(p Pair, key string) int { return strings.Compare(p.Key, key) })
-	if ok {
-		return ks.pairs[i], true
+	if i, ok := ks.search(key); ok {
+		return ks.at(i), true
 	}
-	for _, p := range ks.pairs {
-		if foldEqual(p.Key, key) {
-			return p, true
+	for i := range ks.refs {
+		if foldEqual(ks.key(i), key) {
+			return ks.at(i), true
 		}
 	}
 	return Pair{}, false
 }
 
+// search finds where a key is, or would be.
+func (ks KeySet) search(key string) (int, bool) {
+	return sort.Find(len(ks.refs), func(i int) int { return strings.Compare(key, ks.key(i)) })
+}
+
 // Filter gives the pairs that keep holds for.
 func (ks KeySet) Filter(keep func(Pair) bool) KeySet {
-	n := 0
-	for _, p := range ks.pairs {
-		if keep(p) {
-			n++
+	var kept []ref
+	for i, r := range ks.refs {
+		if keep(ks.at(i)) {
+			kept = append(kept, r)
 		}
 	}
-	if n == len(ks.pairs) {
-		return ks
-	}
-	kept := make([]Pair, 0, n)
-	for _, p := range ks.pairs {
-		if keep(p) {
-			kept = append(kept, p)
-		}
-	}
-	return KeySet{kept}
+	ks.refs = kept
+	return ks
 }
 
 // Size is the number of bytes of all keys and values.
 func (ks KeySet) Size() int {
 	n := 0
-	for _, p := range ks.pairs {
-		n += len(p.Key) + len(p.Value)
+	for _, r := range ks.refs {
+		n += int(r.end - r.key)
 	}
 	return n
 }
 
 // Map gives the pairs as a map.
 func (ks KeySet) Map() map[string]string {
-	m := make(map[string]string, len(ks.pairs))
-	for _, p := range ks.pairs {
+	m := make(map[string]string, len(ks.refs))
+	for p := range ks.All() {
 		m[p.Key] = p.Value
 	}
 	return m
@@ -116,7 +140,7 @@ func (ks KeySet) Map() map[string]string {
 // Digest is a short text that is equal for equal sets, and different for others.
 func (ks KeySet) Digest() string {
 	h := sha256.New()
-	for _, p := range ks.pairs {
+	for p := range ks.All() {
 		hashPair(h, p.Key, p.Value)
 	}
 	return digest(h)
@@ -127,7 +151,7 @@ func (ks KeySet) Digest() string {
 func (ks KeySet) Fields() map[string]string {
 	type pair struct{ field, key, value string }
 	var list []pair
-	for _, p := range ks.pairs {
+	for p := range ks.All() {
 		if p.leaf.scope == ReadWrite {
 			list = append(list, pair{p.Field(), fold(p.Key), p.Value})
 		}
@@ -175,11 +199,12 @@ func fold(s string) string {
 	return s
 }
 
+// foldEqual compares from the end, where keys differ.
 func foldEqual(a, b string) bool {
 	if len(a) != len(b) {
 		return false
 	}
-	for i := range len(a) {
+	for i := len(a) - 1; i >= 0; i-- {
 		if a[i] != b[i] && lower(a[i]) != lower(b[i]) {
 			return false
 		}

@@ -14,39 +14,84 @@ func (c *Codec[T]) Owns(key string) bool {
 
 // Parse gives the keys of ours among what a VM holds, each as it is spelled there and with the field it belongs to.
 func (c *Codec[T]) Parse(held map[string]string) KeySet {
-	pairs := make([]Pair, 0, len(held))
+	var b builder
 	for key, value := range held {
 		if l, entry, _, ours := c.match.find(key); ours {
-			pairs = append(pairs, Pair{Key: key, Value: value, leaf: l, entry: entry})
+			b.add(Pair{Key: key, Value: value, leaf: l, entry: entry})
 		}
 	}
-	slices.SortFunc(pairs, func(a, b Pair) int { return strings.Compare(a.Key, b.Key) })
-	ks := KeySet{pairs}
-	ks.nameEntries()
+	ks := b.keySet()
+	b.nameEntries(ks)
 	return ks
+}
+
+// builder makes a key set of pairs in any order.
+type builder struct {
+	text    []byte
+	set     KeySet
+	entries map[entryOf]uint32 // which of the set's names an entry has
+}
+
+// entryOf is an entry of a map; the map is nil for pairs that are in none.
+type entryOf struct {
+	over *node
+	name string
+}
+
+func (b *builder) add(p Pair) {
+	b.set.leaves = p.leaf.all
+	r := ref{leaf: p.leaf.id, entry: b.entry(p), key: uint32(len(b.text))}
+	b.text = append(b.text, p.Key...)
+	r.value = uint32(len(b.text))
+	b.text = append(b.text, p.Value...)
+	r.end = uint32(len(b.text))
+	b.set.refs = append(b.set.refs, r)
+}
+
+func (b *builder) entry(p Pair) uint32 {
+	key := entryOf{p.leaf.over, p.entry}
+	at, ok := b.entries[key]
+	if !ok {
+		if b.entries == nil {
+			b.entries = map[entryOf]uint32{}
+		}
+		at = uint32(len(b.set.names))
+		b.entries[key] = at
+		b.set.names = append(b.set.names, p.entry)
+	}
+	return at
+}
+
+func (b *builder) keySet() KeySet {
+	b.set.text = string(b.text)
+	b.set.sort()
+	return b.set
+}
+
+// sort orders the pairs by key.
+func (ks KeySet) sort() {
+	slices.SortFunc(ks.refs, func(x, y ref) int { return strings.Compare(ks.text[x.key:x.value], ks.text[y.key:y.value]) })
 }
 
 // nameEntries gives entries the names that their map's index has for them where only case differs: a VM may keep the
 // spelling that a key was first written with, and what is reported there is reported for the entry all the same.
-func (ks KeySet) nameEntries() {
+func (b *builder) nameEntries(ks KeySet) {
 	indexes := map[*node]map[string]string{} // of each map: folded name -> name
-	for i := range ks.pairs {
-		p := &ks.pairs[i]
-		over := p.leaf.outermost()
-		if over == nil {
+	for entry, at := range b.entries {
+		if entry.over == nil {
 			continue
 		}
-		names, ok := indexes[over]
+		names, ok := indexes[entry.over]
 		if !ok {
-			names = ks.index(over)
-			indexes[over] = names
+			names = ks.index(entry.over)
+			indexes[entry.over] = names
 		}
-		first, rest, nested := strings.Cut(p.entry, hole)
+		first, rest, nested := strings.Cut(entry.name, hole)
 		if name, ok := names[fold(first)]; ok && name != first {
-			p.entry = name
 			if nested {
-				p.entry += hole + rest
+				name += hole + rest
 			}
+			ks.names[at] = name
 		}
 	}
 }
@@ -61,17 +106,4 @@ func (ks KeySet) index(over *node) map[string]string {
 		}
 	}
 	return names
-}
-
-// outermost gives the map that the first name in a leaf's key is of; nil when there is none with an index of its own.
-func (l *leaf) outermost() *node {
-	for _, h := range l.steps {
-		if h.entry != nil {
-			if h.entry.mapID > 0 {
-				return h.entry
-			}
-			return nil
-		}
-	}
-	return nil
 }

@@ -47,7 +47,11 @@ type leaf struct {
 	scope         Scope
 	secret        bool
 	nonPersistent bool
+	write         func(*encoder, *leaf, reflect.Value)
 	steps         []hop // from the root to the value
+	over          *node // the outermost map on the way, if it has an index of its own
+	all           []*leaf
+	id            uint32 // where it is in all
 }
 
 // hop is one move from the root of a value toward a leaf.
@@ -274,6 +278,15 @@ func (c *compiler) leaf(n *node, pt part, d draft, hops []hop) *leaf {
 	l := &leaf{
 		key: d.template(n.place.suffix(secret)), part: pt, node: n, path: n.place.path,
 		scope: n.place.scope, secret: secret, nonPersistent: n.place.nonPersistent, steps: hops,
+	}
+	l.write = writer(l)
+	for _, h := range hops {
+		if h.entry != nil {
+			if h.entry.mapID > 0 {
+				l.over = h.entry
+			}
+			break
+		}
 	}
 	c.leaves = append(c.leaves, l)
 	return l

@@ -8,10 +8,10 @@ import (
 // step is one move of the encoder. A program's steps are in the order of the keys that they
 // write, so that their output hardly ever needs sorting.
 type step struct {
-	path []int // fields from the frame's value on; pointers on the way are followed, nil ends the step
-	leaf *leaf // what to write; nil for a loop
-	over *node // a loop goes over the entries of this list or map
-	body []step
+	path []int  // fields from the frame's value on; pointers on the way are followed, nil ends the step
+	leaf *leaf  // what to write, or
+	over *node  // the list or map whose entries to go over, or neither
+	body []step // for each entry, or for the struct at the path
 }
 
 // assemble makes the program that writes all leaves, and those of every field and of what is below it.
@@ -68,7 +68,30 @@ func loops(leaves []*leaf, done, level int) []step {
 		})
 		i = j
 	}
-	return program
+	return nest(program)
+}
+
+// nest makes neighbours that begin with the same field one step, so that the way to that field is gone once.
+func nest(program []step) []step {
+	var grouped []step
+	for i := 0; i < len(program); {
+		j := i + 1
+		for j < len(program) && len(program[i].path) > 1 && len(program[j].path) > 1 && program[i].path[0] == program[j].path[0] {
+			j++
+		}
+		if j == i+1 {
+			grouped = append(grouped, program[i])
+			i = j
+			continue
+		}
+		body := slices.Clone(program[i:j])
+		for k := range body {
+			body[k].path = body[k].path[1:]
+		}
+		grouped = append(grouped, step{path: program[i].path[:1], body: nest(body)})
+		i = j
+	}
+	return grouped
 }
 
 // fieldsUntilEntry gives the fields up to the next entry, and where that is; -1 for none.

@@ -57,7 +57,7 @@ func (r *reporter) walkEntries(n *node, v reflect.Value) {
 		if path != "" {
 			r.path = path + hole + r.path
 		}
-		r.names = append(r.names, nameOf(encodeName(key.String())))
+		r.names = append(r.names, nameOf(encodeName(key.String(), classesOf(key.String()))))
 		entry := v.MapIndex(key)
 		if entry.Kind() == reflect.Pointer {
 			r.walk(n.elem, entry)

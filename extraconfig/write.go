@@ -1,6 +1,7 @@
 package extraconfig
 
 import (
+	"bytes"
 	"net/netip"
 	"net/url"
 	"reflect"
@@ -10,120 +11,116 @@ import (
 	"time"
 )
 
-// begin starts a pair: its key. The pair is good until the next one begins.
-func (e *encoder) begin(l *leaf) *Pair {
-	var s span
-	if l.key.constant == "" {
-		s.keyAt = len(e.buf)
-		e.buf = l.key.appendTo(e.buf, e.names)
-		s.keyEnd = len(e.buf)
+// begin starts a pair: its key. What is appended to the text until end is called is its value.
+func (e *encoder) begin(l *leaf) {
+	r := ref{leaf: l.id, entry: e.path, key: uint32(len(e.text))}
+	if key := l.key.constant; key != "" {
+		e.text = append(e.text, key...)
+	} else {
+		e.text = l.key.appendTo(e.text, e.names)
 	}
-	e.spans = append(e.spans, s)
-	e.pairs = append(e.pairs, Pair{Key: l.key.constant, leaf: l, entry: e.path})
-	return &e.pairs[len(e.pairs)-1]
+	r.value = uint32(len(e.text))
+	e.refs = append(e.refs, r)
+	if e.turned {
+		e.compare()
+	}
 }
 
-// text writes a pair whose value is a string already.
-func (e *encoder) text(l *leaf, value string) {
-	p := e.begin(l)
+// compare looks whether the last two keys are in order. A program is; where its loops turn, names and indexes decide.
+func (e *encoder) compare() {
+	e.turned = false
+	if i := len(e.refs) - 1; i > 0 {
+		last, r := e.refs[i-1], e.refs[i]
+		e.unsorted = e.unsorted || bytes.Compare(e.text[last.key:last.value], e.text[r.key:r.value]) >= 0
+	}
+}
+
+// end ends the pair that was begun.
+func (e *encoder) end(l *leaf) {
+	r := &e.refs[len(e.refs)-1]
 	if l.secret {
-		value = e.sealed(l, value)
+		e.seal(l, r)
 	}
-	p.Value = value
+	r.end = uint32(len(e.text))
 }
 
-// end ends a pair whose value is what was put into the buffer from at on.
-func (e *encoder) end(l *leaf, at int) {
-	if l.secret {
-		plain := string(e.buf[at:])
-		e.buf = e.buf[:at]
-		e.pairs[len(e.pairs)-1].Value = e.sealed(l, plain)
-		return
-	}
-	if len(e.buf) > at {
-		s := &e.spans[len(e.spans)-1]
-		s.valueAt, s.valueEnd = at, len(e.buf)
-	}
-}
-
-// sealed gives the value of the pair that was begun as it travels.
-func (e *encoder) sealed(l *leaf, value string) string {
-	key := l.key.constant
-	if key == "" {
-		s := &e.spans[len(e.spans)-1]
-		key = string(e.buf[s.keyAt:s.keyEnd])
-	}
+// seal puts the sealed value in place of the plain one.
+func (e *encoder) seal(l *leaf, r *ref) {
+	key, plain := string(e.text[r.key:r.value]), string(e.text[r.value:])
 	if e.secretKey == nil {
 		e.fail(l.path, key, "is secret, and there is no key to seal it with")
-		return ""
+		return
 	}
-	return seal(e.secretKey, key, value)
+	e.text = append(e.text[:r.value], seal(e.secretKey, key, plain)...)
 }
 
-// write writes the pairs of a leaf.
-func (e *encoder) write(l *leaf, v reflect.Value) {
+// pair writes a pair whose value is there already.
+func (e *encoder) pair(l *leaf, value string) {
+	e.begin(l)
+	e.text = append(e.text, value...)
+	e.end(l)
+}
+
+// writer finds what writes the pairs of a leaf.
+func writer(l *leaf) func(*encoder, *leaf, reflect.Value) {
 	switch l.part {
-	case partValue:
-		e.writeValue(l, v)
 	case partLength:
-		if n := v.Len(); n > 0 {
-			e.writeInt(l, int64(n-1))
-		}
+		return (*encoder).writeLength
 	case partJoined:
-		if v.Len() > 0 {
-			e.writeJoined(l, v)
+		if l.node.kind == kindInts {
+			return (*encoder).writeInts
 		}
+		return (*encoder).writeStrings
 	case partIndex:
-		if v.Len() > 0 {
-			e.writeIndex(l, v)
-		}
+		return (*encoder).writeIndex
 	case partIP, partMask:
-		if p := v.Addr().Interface().(*netip.Prefix); p.IsValid() {
-			e.writePrefix(l, *p)
-		}
-	default:
-		e.writeURL(l, v)
+		return (*encoder).writePrefix
+	case partValue:
+		return valueWriters[l.node.kind]
 	}
+	return (*encoder).writeURL
 }
 
-func (e *encoder) writeValue(l *leaf, v reflect.Value) {
-	switch l.node.kind {
-	case kindString:
-		e.text(l, v.String())
-	case kindBool:
-		e.text(l, boolText(v.Bool()))
-	case kindInt:
-		e.writeInt(l, v.Int())
-	case kindUint:
+var valueWriters = [...]func(*encoder, *leaf, reflect.Value){
+	kindString: func(e *encoder, l *leaf, v reflect.Value) { e.pair(l, v.String()) },
+	kindBool:   func(e *encoder, l *leaf, v reflect.Value) { e.pair(l, boolText(v.Bool())) },
+	kindInt:    func(e *encoder, l *leaf, v reflect.Value) { e.writeInt(l, v.Int()) },
+	kindUint: func(e *encoder, l *leaf, v reflect.Value) {
 		e.begin(l)
-		at := len(e.buf)
-		e.buf = strconv.AppendUint(e.buf, v.Uint(), 10)
-		e.end(l, at)
-	case kindBytes:
+		e.text = strconv.AppendUint(e.text, v.Uint(), 10)
+		e.end(l)
+	},
+	kindBytes: func(e *encoder, l *leaf, v reflect.Value) {
 		if v.Len() > 0 {
 			e.begin(l)
-			at := len(e.buf)
-			e.buf = base64Text.AppendEncode(e.buf, v.Bytes())
-			e.end(l, at)
+			e.text = base64Text.AppendEncode(e.text, v.Bytes())
+			e.end(l)
 		}
-	case kindAddr:
+	},
+	kindAddr: func(e *encoder, l *leaf, v reflect.Value) {
 		if a := v.Addr().Interface().(*netip.Addr); a.IsValid() {
 			e.writeAddr(l, *a)
 		}
-	case kindTime:
+	},
+	kindTime: func(e *encoder, l *leaf, v reflect.Value) {
 		e.writeTime(l, v.Addr().Interface().(*time.Time).UTC())
+	},
+}
+
+func (e *encoder) writeLength(l *leaf, v reflect.Value) {
+	if n := v.Len(); n > 0 {
+		e.writeInt(l, int64(n-1))
 	}
 }
 
 func (e *encoder) writeInt(l *leaf, i int64) {
 	if 0 <= i && i < 10 {
-		e.text(l, "0123456789"[i:i+1])
+		e.pair(l, "0123456789"[i:i+1])
 		return
 	}
 	e.begin(l)
-	at := len(e.buf)
-	e.buf = strconv.AppendInt(e.buf, i, 10)
-	e.end(l, at)
+	e.text = strconv.AppendInt(e.text, i, 10)
+	e.end(l)
 }
 
 func boolText(b bool) string {
@@ -139,9 +136,8 @@ func (e *encoder) writeTime(l *leaf, t time.Time) {
 		return
 	}
 	e.begin(l)
-	at := len(e.buf)
-	e.buf = t.AppendFormat(e.buf, timeLayout)
-	e.end(l, at)
+	e.text = appendTime(e.text, t)
+	e.end(l)
 }
 
 // writeAddr writes an address, whatever its part. Of one that is IPv4-mapped or has a zone, the guest would read another.
@@ -151,27 +147,31 @@ func (e *encoder) writeAddr(l *leaf, a netip.Addr) {
 		return
 	}
 	e.begin(l)
-	at := len(e.buf)
-	e.buf = appendAddr(e.buf, a)
-	e.end(l, at)
+	e.text = appendAddr(e.text, a)
+	e.end(l)
 }
 
-func (e *encoder) writePrefix(l *leaf, p netip.Prefix) {
-	if l.part == partIP {
+func (e *encoder) writePrefix(l *leaf, v reflect.Value) {
+	p := v.Addr().Interface().(*netip.Prefix)
+	switch {
+	case !p.IsValid():
+	case l.part == partIP:
 		e.writeAddr(l, p.Addr())
-		return
+	default:
+		e.begin(l)
+		e.text = appendMask(e.text, *p)
+		e.end(l)
 	}
-	e.begin(l)
-	at := len(e.buf)
-	e.buf = appendMask(e.buf, p)
-	e.end(l, at)
 }
 
 // writeIndex writes the names of a map's entries, sorted as they stand in keys.
 func (e *encoder) writeIndex(l *leaf, v reflect.Value) {
 	list := e.sorted(l.node, v)
-	if len(list) == 1 {
-		e.text(l, list[0].name[asIs])
+	switch len(list) {
+	case 0:
+		return
+	case 1:
+		e.pair(l, list[0].name[asIs])
 		return
 	}
 	byName := func(a, b entry) int { return strings.Compare(a.name[asIs], b.name[asIs]) }
@@ -179,67 +179,61 @@ func (e *encoder) writeIndex(l *leaf, v reflect.Value) {
 		list = slices.SortedFunc(slices.Values(list), byName)
 	}
 	e.begin(l)
-	at := len(e.buf)
 	for i := range list {
 		if i > 0 {
-			e.buf = append(e.buf, '|')
+			e.text = append(e.text, '|')
 		}
-		e.buf = append(e.buf, list[i].name[asIs]...)
+		e.text = append(e.text, list[i].name[asIs]...)
 	}
-	e.end(l, at)
+	e.end(l)
 }
 
-// writeJoined writes a list of plain values in one value, and each by itself when one contains the separator.
-func (e *encoder) writeJoined(l *leaf, v reflect.Value) {
+// writeStrings writes a list in one value, and each element by itself when one contains the separator.
+func (e *encoder) writeStrings(l *leaf, v reflect.Value) {
 	n := v.Len()
-	if l.node.kind == kindInts {
-		e.writeInts(l, v)
+	if n == 0 {
 		return
 	}
 	bars := false
-	if n == 1 {
-		value := v.Index(0).String()
-		bars = strings.Contains(value, "|")
-		e.text(l, value)
-	} else {
-		e.begin(l)
-		at := len(e.buf)
-		for i := range n {
-			if i > 0 {
-				e.buf = append(e.buf, '|')
-			}
-			value := v.Index(i).String()
-			bars = bars || strings.Contains(value, "|")
-			e.buf = append(e.buf, value...)
+	e.begin(l)
+	for i := range n {
+		if i > 0 {
+			e.text = append(e.text, '|')
 		}
-		e.end(l, at)
+		value := v.Index(i).String()
+		bars = bars || strings.Contains(value, "|")
+		e.text = append(e.text, value...)
 	}
+	e.end(l)
 	if !bars {
 		return
 	}
 	element := l.node.parts[1]
-	e.names = append(e.names, name{})
 	for i := range n {
-		e.names[len(e.names)-1][asIs] = strconv.Itoa(i)
-		e.text(element, v.Index(i).String())
+		e.names = append(e.names, indexName(i))
+		e.turned = true
+		e.pair(element, v.Index(i).String())
+		e.names = e.names[:len(e.names)-1]
 	}
-	e.names = e.names[:len(e.names)-1]
 }
 
 func (e *encoder) writeInts(l *leaf, v reflect.Value) {
+	n := v.Len()
+	if n == 0 {
+		return
+	}
 	e.begin(l)
-	at := len(e.buf)
-	for i := range v.Len() {
+	for i := range n {
 		if i > 0 {
-			e.buf = append(e.buf, '|')
+			e.text = append(e.text, '|')
 		}
 		if x := v.Index(i); x.CanInt() {
-			e.buf = strconv.AppendInt(e.buf, x.Int(), 10)
+			e.text = strconv.AppendInt(e.text, x.Int(), 10)
 		} else {
-			e.buf = strconv.AppendUint(e.buf, x.Uint(), 10)
+			e.text = strconv.AppendUint(e.text, x.Uint(), 10)
 		}
 	}
-	e.end(l, at)
+	e.end(l)
 }
 
 // writeURL writes a part of a URL.
@@ -247,12 +241,12 @@ func (e *encoder) writeURL(l *leaf, v reflect.Value) {
 	part := v.Field(urlFields[l.part-partURL])
 	switch part.Kind() {
 	case reflect.String:
-		e.text(l, part.String())
+		e.pair(l, part.String())
 	case reflect.Bool:
-		e.text(l, boolText(part.Bool()))
+		e.pair(l, boolText(part.Bool()))
 	default:
 		if user := part.Interface().(*url.Userinfo); user != nil {
-			e.text(l, user.String())
+			e.pair(l, user.String())
 		}
 	}
 }
