@@ -4,10 +4,10 @@ go 1.26.0
 
 require (
 	github.com/google/uuid v1.6.0
-	github.com/jessevdk/go-flags v1.6.1
 	github.com/vmware/govmomi v0.56.0
 	go.etcd.io/bbolt v1.5.0
 	golang.org/x/crypto v0.58.0
+	pgregory.net/rapid v1.3.0
 )
 
 require (
