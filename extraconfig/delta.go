@@ -59,7 +59,7 @@ func (m *merger) next() difference {
 	have, want := m.observed.refs, m.desired.refs
 	for m.h < len(have) && m.w < len(want) {
 		a, b := &have[m.h], &want[m.w]
-		x, y := m.observed.text[a.key:a.value], m.desired.text[b.key:b.value]
+		x, y := m.observed.keyOf(a), m.desired.keyOf(b)
 		if x == y {
 			if m.observed.text[a.value:a.end] != m.desired.text[b.value:b.end] {
 				return m.found(toSet, 1, 1)

@@ -4,6 +4,7 @@ import (
 	"math"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -13,7 +14,8 @@ type encoder struct {
 	only      []string // names of the entries that the outermost loops are confined to
 	text      []byte   // of all keys and values
 	refs      []ref    // what was written; the last one may have no end yet
-	names     []name   // of the loops that are running
+	head      []byte   // what the keys in the loops that are running begin with
+	depth     int      // how many loops these are
 	paths     []string // the names of the map entries that were met, on the way to each
 	path      uint32   // the present one of these
 	entries   [][]entry
@@ -80,7 +82,7 @@ func (e *encoder) forget() {
 		clear(e.entries[i])
 		e.entries[i] = e.entries[i][:0]
 	}
-	*e = encoder{text: e.text[:0], refs: e.refs[:0], names: e.names[:0], paths: e.paths[:0], entries: e.entries}
+	*e = encoder{text: e.text[:0], refs: e.refs[:0], head: e.head[:0], paths: e.paths[:0], entries: e.entries}
 }
 
 // finish turns what was written into a key set.
@@ -159,34 +161,44 @@ func follow(v reflect.Value, path []int) (reflect.Value, bool) {
 }
 
 func (e *encoder) runList(s *step, v reflect.Value) {
-	plain := s.over.elem.kind != kindStruct
+	plain, outer := s.over.elem.kind != kindStruct, len(e.head)
+	e.depth++
 	for i := range v.Len() {
 		before := len(e.refs)
-		e.names = append(e.names, indexName(i))
-		e.turned = true
+		e.enterIndex(outer, s.literal, i)
 		e.run(s.body, v.Index(i))
-		e.names = e.names[:len(e.names)-1]
 		if plain && len(e.refs) == before {
 			e.fail(s.over.place.path, "", "has an element that is empty, which has no encoding")
 		}
 	}
+	e.leave(outer)
+	e.depth--
+}
+
+// enterIndex begins with an element of a list, whose keys begin with the outer part of the head.
+func (e *encoder) enterIndex(outer int, literal string, i int) {
+	e.head = strconv.AppendInt(append(e.head[:outer], literal...), int64(i), 10)
 	e.turned = true
 }
 
+func (e *encoder) leave(outer int) { e.head, e.turned = e.head[:outer], true }
+
 func (e *encoder) runMap(s *step, v reflect.Value) {
-	outer := e.path
+	outer, path := len(e.head), e.path
 	list := e.sorted(s.over, v)
+	e.depth++
 	for i := range list {
 		x := &list[i]
 		if x.path == 0 {
-			x.path = e.pathTo(outer, x.field)
+			x.path = e.pathTo(path, x.field)
 		}
 		e.path, e.turned = x.path, true
-		e.names = append(e.names, x.name)
+		e.head = append(append(e.head[:outer], s.literal...), x.name[s.style]...)
 		e.run(s.body, x.value)
-		e.names = e.names[:len(e.names)-1]
 	}
-	e.path, e.turned = outer, true
+	e.path = path
+	e.leave(outer)
+	e.depth--
 }
 
 // pathTo notes the way to an entry below another.
@@ -200,8 +212,8 @@ func (e *encoder) pathTo(outer uint32, field string) uint32 {
 
 // sorted gives a map's entries in the order of their keys.
 func (e *encoder) sorted(n *node, v reflect.Value) []entry {
-	if level := len(e.names); level < len(e.only) {
-		return e.one(n, v, e.only[level])
+	if e.depth < len(e.only) {
+		return e.one(n, v, e.only[e.depth])
 	}
 	var list []entry
 	if n.mapID > 0 {

@@ -53,8 +53,8 @@ func fill(path, entry string) string {
 	}
 }
 
-// KeySet is a set of pairs, ordered by key, bytewise. It never changes. All text is in one string: a set is two objects
-// without pointers, however many pairs it has. A set has less than 4 GiB.
+// KeySet is a set of pairs, ordered by key, bytewise. It never changes. All text but keys without names is in one string: a set
+// is two objects without pointers, however many pairs it has. A set has less than 4 GiB.
 type KeySet struct {
 	text   string
 	refs   []ref
@@ -62,17 +62,21 @@ type KeySet struct {
 	leaves []*leaf
 }
 
-// ref is a pair: its key is text[key:value], its value text[value:end].
+// ref is a pair: its key is text[key:value], or its leaf's only one if that is empty, its value text[value:end].
 type ref struct{ leaf, entry, key, value, end uint32 }
 
-func (ks KeySet) key(i int) string {
-	r := &ks.refs[i]
+func (ks *KeySet) keyOf(r *ref) string {
+	if r.key == r.value {
+		return ks.leaves[r.leaf].key.constant
+	}
 	return ks.text[r.key:r.value]
 }
 
+func (ks KeySet) key(i int) string { return ks.keyOf(&ks.refs[i]) }
+
 func (ks KeySet) at(i int) Pair {
 	r := &ks.refs[i]
-	return Pair{Key: ks.text[r.key:r.value], Value: ks.text[r.value:r.end], leaf: ks.leaves[r.leaf], entry: ks.names[r.entry]}
+	return Pair{Key: ks.keyOf(r), Value: ks.text[r.value:r.end], leaf: ks.leaves[r.leaf], entry: ks.names[r.entry]}
 }
 
 // Len is the number of pairs.
@@ -122,8 +126,8 @@ func (ks KeySet) Filter(keep func(Pair) bool) KeySet {
 // Size is the number of bytes of all keys and values.
 func (ks KeySet) Size() int {
 	n := 0
-	for _, r := range ks.refs {
-		n += int(r.end - r.key)
+	for i := range ks.refs {
+		n += len(ks.key(i)) + int(ks.refs[i].end-ks.refs[i].value)
 	}
 	return n
 }

@@ -41,7 +41,9 @@ type entryOf struct {
 func (b *builder) add(p Pair) {
 	b.set.leaves = p.leaf.all
 	r := ref{leaf: p.leaf.id, entry: b.entry(p), key: uint32(len(b.text))}
-	b.text = append(b.text, p.Key...)
+	if p.Key != p.leaf.key.constant {
+		b.text = append(b.text, p.Key...)
+	}
 	r.value = uint32(len(b.text))
 	b.text = append(b.text, p.Value...)
 	r.end = uint32(len(b.text))
@@ -70,7 +72,7 @@ func (b *builder) keySet() KeySet {
 
 // sort orders the pairs by key.
 func (ks KeySet) sort() {
-	slices.SortFunc(ks.refs, func(x, y ref) int { return strings.Compare(ks.text[x.key:x.value], ks.text[y.key:y.value]) })
+	slices.SortFunc(ks.refs, func(x, y ref) int { return strings.Compare(ks.keyOf(&x), ks.keyOf(&y)) })
 }
 
 // nameEntries gives entries the names that their map's index has for them where only case differs: a VM may keep the

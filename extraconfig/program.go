@@ -12,6 +12,9 @@ type step struct {
 	leaf *leaf  // what to write, or
 	over *node  // the list or map whose entries to go over, or neither
 	body []step // for each entry, or for the struct at the path
+	// All keys that a loop writes go on with this literal, and then with the entry's name in this style.
+	literal string
+	style   style
 }
 
 // assemble makes the program that writes all leaves, and those of every field and of what is below it.
@@ -62,9 +65,11 @@ func loops(leaves []*leaf, done, level int) []step {
 			j++
 		}
 		program = append(program, step{
-			path: path,
-			over: l.steps[done+next].entry,
-			body: loops(leaves[i:j], done+next+1, level+1),
+			path:    path,
+			over:    l.steps[done+next].entry,
+			body:    loops(leaves[i:j], done+next+1, level+1),
+			literal: l.key.literals[level],
+			style:   l.key.styles[level],
 		})
 		i = j
 	}
@@ -107,5 +112,6 @@ func fieldsUntilEntry(hops []hop) (path []int, next int) {
 
 // sameLoop reports whether two leaves go over the same entries at keys that begin alike.
 func sameLoop(a, b *leaf, at, level int) bool {
-	return at < len(b.steps) && a.steps[at].entry == b.steps[at].entry && level < len(b.key.styles) && a.key.literals[level] == b.key.literals[level]
+	return at < len(b.steps) && a.steps[at].entry == b.steps[at].entry && level < len(b.key.styles) &&
+		a.key.literals[level] == b.key.literals[level] && a.key.styles[level] == b.key.styles[level]
 }

@@ -25,6 +25,7 @@ type template struct {
 	styles   []style  // of the holes
 	suffix   string   // modifiers, always at the end
 	constant string   // the key of a template without holes
+	bytes    []byte   // the same
 	tail     string   // what follows the last hole
 }
 
@@ -88,7 +89,7 @@ func (d draft) template(suffix string) template {
 	t := template{literals: strings.Split(d.text, hole), styles: d.styles, suffix: suffix}
 	t.tail = t.literals[len(t.styles)] + suffix
 	if len(t.styles) == 0 {
-		t.constant = t.tail
+		t.constant, t.bytes = t.tail, []byte(t.tail)
 	}
 	return t
 }

@@ -14,25 +14,30 @@ import (
 // begin starts a pair: its key. What is appended to the text until end is called is its value.
 func (e *encoder) begin(l *leaf) {
 	r := ref{leaf: l.id, entry: e.path, key: uint32(len(e.text))}
-	if key := l.key.constant; key != "" {
-		e.text = append(e.text, key...)
-	} else {
-		e.text = l.key.appendTo(e.text, e.names)
+	if l.key.constant == "" {
+		e.text = append(append(e.text, e.head...), l.key.tail...)
 	}
 	r.value = uint32(len(e.text))
 	e.refs = append(e.refs, r)
 	if e.turned {
-		e.compare()
+		e.compare(l)
 	}
 }
 
 // compare looks whether the last two keys are in order. A program is; where its loops turn, names and indexes decide.
-func (e *encoder) compare() {
+func (e *encoder) compare(l *leaf) {
 	e.turned = false
 	if i := len(e.refs) - 1; i > 0 {
-		last, r := e.refs[i-1], e.refs[i]
-		e.unsorted = e.unsorted || bytes.Compare(e.text[last.key:last.value], e.text[r.key:r.value]) >= 0
+		e.unsorted = e.unsorted || bytes.Compare(e.key(l.all, i-1), e.key(l.all, i)) >= 0
 	}
+}
+
+func (e *encoder) key(leaves []*leaf, i int) []byte {
+	r := &e.refs[i]
+	if r.key == r.value {
+		return leaves[r.leaf].key.bytes
+	}
+	return e.text[r.key:r.value]
 }
 
 // end ends the pair that was begun.
@@ -46,7 +51,7 @@ func (e *encoder) end(l *leaf) {
 
 // seal puts the sealed value in place of the plain one.
 func (e *encoder) seal(l *leaf, r *ref) {
-	key, plain := string(e.text[r.key:r.value]), string(e.text[r.value:])
+	key, plain := string(e.key(l.all, len(e.refs)-1)), string(e.text[r.value:])
 	if e.secretKey == nil {
 		e.fail(l.path, key, "is secret, and there is no key to seal it with")
 		return
@@ -208,13 +213,12 @@ func (e *encoder) writeStrings(l *leaf, v reflect.Value) {
 	if !bars {
 		return
 	}
-	element := l.node.parts[1]
+	element, outer := l.node.parts[1], len(e.head)
 	for i := range n {
-		e.names = append(e.names, indexName(i))
-		e.turned = true
+		e.enterIndex(outer, element.key.literals[e.depth], i)
 		e.pair(element, v.Index(i).String())
-		e.names = e.names[:len(e.names)-1]
 	}
+	e.leave(outer)
 }
 
 func (e *encoder) writeInts(l *leaf, v reflect.Value) {
