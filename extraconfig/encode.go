@@ -207,7 +207,7 @@ func (e *encoder) pathTo(outer uint32, field string) uint32 {
 		field = way + hole + field
 	}
 	e.paths = append(e.paths, field)
-	return uint32(len(e.paths) - 1)
+	return offset(len(e.paths) - 1)
 }
 
 // sorted gives a map's entries in the order of their keys.

@@ -65,6 +65,9 @@ type KeySet struct {
 // ref is a pair: its key is text[key:value], or its leaf's only one if that is empty, its value text[value:end].
 type ref struct{ leaf, entry, key, value, end uint32 }
 
+// offset is a length as refs hold it. Encode refuses what does not fit; no VM holds as much.
+func offset(n int) uint32 { return uint32(n) } //nolint:gosec // see above
+
 func (ks *KeySet) keyOf(r *ref) string {
 	if r.key == r.value {
 		return ks.leaves[r.leaf].key.constant

@@ -14,7 +14,11 @@ func (c *Codec[T]) Owns(key string) bool {
 
 // Parse gives the keys of ours among what a VM holds, each as it is spelled there and with the field it belongs to.
 func (c *Codec[T]) Parse(held map[string]string) KeySet {
-	var b builder
+	size := 0
+	for key, value := range held {
+		size += len(key) + len(value)
+	}
+	b := builder{text: make([]byte, 0, size), set: KeySet{refs: make([]ref, 0, len(held))}}
 	for key, value := range held {
 		if l, entry, _, ours := c.match.find(key); ours {
 			b.add(Pair{Key: key, Value: value, leaf: l, entry: entry})
@@ -40,13 +44,13 @@ type entryOf struct {
 
 func (b *builder) add(p Pair) {
 	b.set.leaves = p.leaf.all
-	r := ref{leaf: p.leaf.id, entry: b.entry(p), key: uint32(len(b.text))}
+	r := ref{leaf: p.leaf.id, entry: b.entry(p), key: offset(len(b.text))}
 	if p.Key != p.leaf.key.constant {
 		b.text = append(b.text, p.Key...)
 	}
-	r.value = uint32(len(b.text))
+	r.value = offset(len(b.text))
 	b.text = append(b.text, p.Value...)
-	r.end = uint32(len(b.text))
+	r.end = offset(len(b.text))
 	b.set.refs = append(b.set.refs, r)
 }
 
@@ -57,7 +61,7 @@ func (b *builder) entry(p Pair) uint32 {
 		if b.entries == nil {
 			b.entries = map[entryOf]uint32{}
 		}
-		at = uint32(len(b.set.names))
+		at = offset(len(b.set.names))
 		b.entries[key] = at
 		b.set.names = append(b.set.names, p.entry)
 	}

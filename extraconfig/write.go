@@ -13,11 +13,11 @@ import (
 
 // begin starts a pair: its key. What is appended to the text until end is called is its value.
 func (e *encoder) begin(l *leaf) {
-	r := ref{leaf: l.id, entry: e.path, key: uint32(len(e.text))}
+	r := ref{leaf: l.id, entry: e.path, key: offset(len(e.text))}
 	if l.key.constant == "" {
 		e.text = append(append(e.text, e.head...), l.key.tail...)
 	}
-	r.value = uint32(len(e.text))
+	r.value = offset(len(e.text))
 	e.refs = append(e.refs, r)
 	if e.turned {
 		e.compare(l)
@@ -46,7 +46,7 @@ func (e *encoder) end(l *leaf) {
 	if l.secret {
 		e.seal(l, r)
 	}
-	r.end = uint32(len(e.text))
+	r.end = offset(len(e.text))
 }
 
 // seal puts the sealed value in place of the plain one.
