@@ -28,6 +28,7 @@ require (
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0 // drives the browser that reads /docs
 	github.com/getkin/kin-openapi v0.153.0 // a second opinion on the contract, which shares no code with the server
+	pgregory.net/rapid v1.3.0 // property tests of the codec
 )
 
 require (
