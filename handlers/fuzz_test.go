@@ -24,6 +24,7 @@ var oddities = []seed{
 	{method: "GET", target: "/v1//executors/%2e%2e/./web-1/"},
 	{method: "GET", target: "/v1/executors/a%2Fb/sessions/%00"},
 	{method: "GET", target: "/v1/executors?annotation=&limit=-1&limit=99999999999&continue=%ff&x;y=%zz"},
+	{method: "GET", target: "/v1/executors?li\xffmit=1"},
 	{method: "GET", target: "/docs", headers: "Range: bytes=0-0"},
 	{method: "GET", target: "/docs/swagger-ui.css", headers: "Range: bytes=9-1\nIf-Match: \"x\"\nAccept-Encoding: gzip;q=0, *"},
 	{method: "PUT", target: "/swagger.json", body: "{}"},
