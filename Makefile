@@ -6,7 +6,7 @@ GOFLAGS  ?= -trimpath
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test test-system race bench fuzz generate check-generated check-contract release-contract lint vet fmt tidy clean
+.PHONY: help demo run build test test-system race bench fuzz fuzz-http generate check-generated check-contract release-contract lint vet fmt tidy clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ race: ## run all tests with the race detector
 
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./extraconfig ./store/... ./vm/... ./push
+
+fuzz: fuzz-http
+
+fuzz-http: ## feed mutated requests to the HTTP handler for FUZZTIME
+	go test ./handlers -run '^$$' -fuzz '^FuzzHTTP$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 10x
 
 generate: ## regenerate models/, restapi/, client/ from swagger.yml, and docs/keys.md
 	$(SWAGGER) validate --quiet swagger.yml
