@@ -35,9 +35,9 @@ fuzz: ## run the property tests of the codec with a million cases, then each fuz
 	$(MAKE) -s fuzz-targets
 
 fuzz-targets:
-	@for f in $$(grep -ho '^func Fuzz[A-Za-z]*' extraconfig/*_test.go | cut -d' ' -f2); do \
-		echo "$$f for $(FUZZTIME)"; \
-		go test ./extraconfig -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; \
+	@grep -Hor '^func Fuzz[A-Za-z]*' --include '*_test.go' extraconfig handlers | sed 's|/[^/]*:func | |' | while read -r package target; do \
+		echo "$$package $$target for $(FUZZTIME)"; \
+		go test "./$$package" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; \
 	done
 
 bench: ## run the benchmarks
