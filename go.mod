@@ -30,6 +30,8 @@ require (
 	github.com/getkin/kin-openapi v0.153.0 // a second opinion on the contract, which shares no code with the server
 )
 
+require golang.org/x/time v0.16.0
+
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
