@@ -31,6 +31,8 @@ require (
 	pgregory.net/rapid v1.3.0 // property tests of the codec
 )
 
+require golang.org/x/time v0.16.0
+
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
