@@ -101,3 +101,10 @@ type Driver interface {
 	// Close ends the session with the hypervisor. No other call may follow, nor be under way.
 	Close(ctx context.Context) error
 }
+
+// Refresher is a Driver that answers from what it was told, not from what it asks: its Observe may
+// lack what others did a moment ago.
+type Refresher interface {
+	// Refresh returns when Observe no longer lacks anything that happened before Refresh was called.
+	Refresh(ctx context.Context) error
+}

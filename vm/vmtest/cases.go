@@ -149,6 +149,29 @@ func (s *suite) observeOthers(t *testing.T) {
 	}
 }
 
+func (s *suite) refresh(t *testing.T) {
+	d, ok := s.h.Driver.(vm.Refresher)
+	if !ok {
+		return
+	}
+	v, instance := s.fresh(t)
+	s.observe(t, instance)
+	for n := range 10 {
+		v.Set(t, "guestinfo.elsewhere", fmt.Sprint(n))
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				if err := d.Refresh(t.Context()); err != nil {
+					t.Errorf("refresh: %v", err)
+				} else if got := s.observe(t, instance).Keys["guestinfo.elsewhere"]; got != fmt.Sprint(n) {
+					t.Errorf("after a refresh %q is observed, want %d", got, n)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
 func (s *suite) observePower(t *testing.T) {
 	v, instance := s.fresh(t)
 	epochs := []string{s.observe(t, instance).Epoch}

@@ -53,6 +53,7 @@ func Run(t *testing.T, h Harness) {
 		{"resolve what is ambiguous", s.resolveAmbiguous},
 		{"observe a fresh VM", s.observeFresh},
 		{"observe what others do", s.observeOthers},
+		{"refresh", s.refresh},
 		{"observe power", s.observePower},
 		{"the epoch stays", s.epochStays},
 		{"observe after apply", s.observeAfterApply},

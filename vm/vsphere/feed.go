@@ -39,6 +39,8 @@ type feed struct {
 	ended bool
 	err   error
 
+	rounds rounds
+
 	byRef   map[types.ManagedObjectReference]*entry
 	queue   []*entry                                  // to be put into the list of VMs
 	leaving map[types.ManagedObjectReference]struct{} // to be removed from it
@@ -54,6 +56,7 @@ func (d *Driver) openFeed(ctx context.Context, s *session) (*feed, error) {
 	f := &feed{
 		follower: d.follower, d: d, s: s,
 		done:      make(chan struct{}),
+		rounds:    rounds{turn: make(chan struct{})},
 		byRef:     make(map[types.ManagedObjectReference]*entry),
 		leaving:   make(map[types.ManagedObjectReference]struct{}),
 		wakeVMs:   make(chan struct{}, 1),
@@ -163,8 +166,9 @@ func (f *feed) end(err error) {
 // receive waits for updates and takes them in.
 func (f *feed) receive() error {
 	for version := ""; ; {
-		set, err := f.wait(version)
+		set, err := f.wait(version, f.beginRound())
 		switch {
+		case interrupted(err):
 		case version != "" && fault.Is(err, &types.InvalidCollectorVersion{}):
 			version = ""
 			f.restart()
@@ -174,15 +178,16 @@ func (f *feed) receive() error {
 			version = set.Version
 			f.take(set)
 		}
+		f.endRound(err == nil && (set == nil || set.Truncated == nil || !*set.Truncated))
 	}
 }
 
-func (f *feed) wait(version string) (*types.UpdateSet, error) {
+func (f *feed) wait(version string, seconds int32) (*types.UpdateSet, error) {
 	ctx, cancel := context.WithTimeout(f.ctx, waitLimit*time.Second+callLimit)
 	defer cancel()
 	res, err := methods.WaitForUpdatesEx(ctx, f.s, &types.WaitForUpdatesEx{
 		This: f.collector, Version: version,
-		Options: &types.WaitOptions{MaxWaitSeconds: new(int32(waitLimit)), MaxObjectUpdates: pageLimit},
+		Options: &types.WaitOptions{MaxWaitSeconds: new(seconds), MaxObjectUpdates: pageLimit},
 	})
 	if err != nil {
 		return nil, err
