@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/vmexecutor/config-server/handlers"
+	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/push"
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/store/bolt"
@@ -61,8 +62,11 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 
-	reconciler := push.New(push.Options{Store: st, Drivers: map[string]vm.Driver{"vsphere": driver}, Logger: log})
-	handler, err := handlers.New(handlers.Options{Store: st, Push: reconciler, Version: version(), Logger: log})
+	drivers := map[string]vm.Driver{"vsphere": driver}
+	figures := metrics.New(log)
+	reconciler := push.New(push.Options{Store: st, Drivers: drivers, Logger: log})
+	figures.Watch(sources(st, reconciler, drivers))
+	handler, err := handlers.New(handlers.Options{Store: st, Push: reconciler, Metrics: figures, Version: version(), Logger: log})
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/go-openapi/strfmt"
 	"github.com/go-openapi/validate"
 
+	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/push"
 	"github.com/vmexecutor/config-server/restapi"
 	"github.com/vmexecutor/config-server/store"
@@ -28,6 +29,7 @@ import (
 type edgeTest struct {
 	*testing.T
 	handler http.Handler
+	metrics *metrics.Metrics
 	store   *store.Store
 	log     *bytes.Buffer
 }
@@ -49,7 +51,8 @@ func newEdge(t *testing.T) *edgeTest {
 		t.Fatal(err)
 	}
 	reconciler := push.New(push.Options{Store: e.store, Logger: log})
-	e.handler, err = New(Options{Store: e.store, Push: reconciler, Version: Version{Version: "test"}, Logger: log})
+	e.metrics = metrics.New(log)
+	e.handler, err = New(Options{Store: e.store, Push: reconciler, Metrics: e.metrics, Version: Version{Version: "test"}, Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}

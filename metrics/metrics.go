@@ -25,10 +25,11 @@ const namespace = "config_server"
 type Metrics struct {
 	registry *prometheus.Registry
 	handler  http.Handler
+	log      *slog.Logger
 
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
-	Push
+	pushes    pushes
 }
 
 // New makes metrics that count from zero. What cannot be collected when somebody looks is logged, and missing from the
@@ -36,6 +37,7 @@ type Metrics struct {
 func New(log *slog.Logger) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
+		log:      log,
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Subsystem: "http", Name: "requests_total",
 			Help: "Requests answered, by the pattern of the route (other: no operation's), the method and the status code.",
@@ -45,10 +47,10 @@ func New(log *slog.Logger) *Metrics {
 			Help:    "Time from the first look at a request to the end of its answer, by the pattern of the route and the method.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"route", "method"}),
-		Push: newPush(),
+		pushes: newPushes(),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), m.requests, m.durations)
-	m.registry.MustRegister(m.all()...)
+	m.registry.MustRegister(m.pushes.all()...)
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		Registry: m.registry, ErrorHandling: promhttp.ContinueOnError, ErrorLog: errorLog{log},
 	})
