@@ -133,6 +133,9 @@ var copyModes = []string{"", "never", "new"}
 // String is the API's word for the mode.
 func (m CopyMode) String() string { return word(copyModes, int(m)) }
 
+// Valid reports whether there is such a mode; the codec asks when it reads one.
+func (m CopyMode) Valid() bool { return 0 <= m && int(m) < len(copyModes) }
+
 // MarshalText gives "never" or "new", and nothing for a mode that is not set.
 func (m CopyMode) MarshalText() ([]byte, error) { return marshalWord(copyModes, int(m)) }
 

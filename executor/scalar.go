@@ -208,6 +208,9 @@ var trustLevels = []string{"unspecified", "published", "open", "closed", "outbou
 // String is the API's word for the level.
 func (l TrustLevel) String() string { return word(trustLevels, int(l)) }
 
+// Valid reports whether there is such a level; the codec asks when it reads one.
+func (l TrustLevel) Valid() bool { return 0 <= l && int(l) < len(trustLevels) }
+
 // MarshalText gives the API's word for the level.
 func (l TrustLevel) MarshalText() ([]byte, error) { return marshalWord(trustLevels, int(l)) }
 
