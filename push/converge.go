@@ -95,7 +95,7 @@ func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, e *store.Exec
 		}
 		delta := extraconfig.Diff(view.observed, view.desired)
 		if delta.Empty() {
-			if err := r.confirm(ctx, e, instance, view.desired); err != nil {
+			if err := r.confirm(ctx, e, instance, view); err != nil {
 				return err
 			}
 			r.table.update(key, func(row *row) {
@@ -171,10 +171,11 @@ func (r *Reconciler) apply(ctx context.Context, driver vm.Driver, instance strin
 }
 
 // confirm notes durably which read-write values the VM holds: what differs from them later is a report.
-func (r *Reconciler) confirm(ctx context.Context, e *store.Executor, instance string, desired extraconfig.KeySet) error {
+func (r *Reconciler) confirm(ctx context.Context, e *store.Executor, instance string, v *view) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.ApplyLimit)
 	defer cancel()
-	err := r.Store.Confirm(ctx, e.Config.ID, instance, desired.Fields())
+	seen := store.Sighting{Epoch: v.state.Epoch, Power: string(v.state.Power), Config: e.ConfigRevision}
+	_, err := r.Store.Confirm(ctx, e.Config.ID, instance, v.desired.Fields(), seen)
 	if isGone(err) {
 		return nil // unbound or deleted meanwhile: the event brings the next step
 	}

@@ -28,29 +28,9 @@ func (e *VMError) Unwrap() error { return e.Err }
 // Plan looks at the VM and answers what a push would do, and changes nothing, neither in the VM
 // nor in the store. Errors are Push's own, and *VMError.
 func (r *Reconciler) Plan(ctx context.Context, id string) (Plan, error) {
-	e, err := r.Store.Executor(ctx, id)
+	e, v, err := r.lookOnly(ctx, id)
 	if err != nil {
 		return Plan{}, err
-	}
-	if e.Binding == nil {
-		return Plan{}, fmt.Errorf("plan %s: %w", id, store.ErrUnbound)
-	}
-	driver, err := r.driver(e.Binding.Driver)
-	if err != nil {
-		return Plan{}, &VMError{err}
-	}
-	if e.Binding.Instance == "" {
-		binding := *e.Binding
-		if binding.Instance, err = driver.Resolve(ctx, binding.Ref); err != nil {
-			return Plan{}, &VMError{err}
-		}
-		planned := *e
-		planned.Binding = &binding
-		e = &planned
-	}
-	v, err := r.observe(ctx, driver, e, e.Binding.Base)
-	if err != nil {
-		return Plan{}, &VMError{err}
 	}
 	if v.reported != nil {
 		reported := *e
@@ -74,4 +54,48 @@ func (r *Reconciler) Plan(ctx context.Context, id string) (Plan, error) {
 		p.Calls = 1
 	}
 	return p, nil
+}
+
+// lookOnly looks at the VM of an executor as a push would, and changes nothing.
+func (r *Reconciler) lookOnly(ctx context.Context, id string) (*store.Executor, *view, error) {
+	e, err := r.Store.Executor(ctx, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if e.Binding == nil {
+		return nil, nil, fmt.Errorf("look at the VM of %s: %w", id, store.ErrUnbound)
+	}
+	driver, err := r.driver(e.Binding.Driver)
+	if err != nil {
+		return nil, nil, &VMError{err}
+	}
+	if e.Binding.Instance == "" {
+		binding := *e.Binding
+		if binding.Instance, err = driver.Resolve(ctx, binding.Ref); err != nil {
+			return nil, nil, &VMError{err}
+		}
+		planned := *e
+		planned.Binding = &binding
+		e = &planned
+	}
+	v, err := r.observe(ctx, driver, e, e.Binding.Base)
+	if err != nil {
+		return nil, nil, &VMError{err}
+	}
+	return e, v, nil
+}
+
+// why says why a key differs. A read-write field has a base to tell by.
+func (r *Reconciler) why(e *store.Executor, v *view, row Row) Why {
+	p := row.pair()
+	field := p.Field()
+	switch {
+	case v.reported[field] != "":
+		return WhyReport
+	case p.Scope() == extraconfig.ReadWrite && e.Binding.Base != nil && v.desired.Fields()[field] == e.Binding.Base[field]:
+		return WhyDrift
+	case e.Binding.Base != nil && e.Binding.Seen.Config == e.ConfigRevision:
+		return WhyDrift
+	}
+	return WhyPending
 }

@@ -24,6 +24,8 @@ type Options struct {
 	Drivers map[string]vm.Driver // by the name that bindings use
 	Logger  *slog.Logger
 
+	Observer Observer // for metrics; nil for nobody
+
 	InFlight   int           // VMs worked on at once; 64
 	Resync     time.Duration // between two looks at a VM that nothing was heard of; 10m
 	RetryMin   time.Duration // the first delay after a failure; 500ms
@@ -32,6 +34,9 @@ type Options struct {
 }
 
 func (o *Options) defaults() {
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	}
 	setDefault(&o.InFlight, 64)
 	setDefault(&o.Resync, 10*time.Minute)
 	setDefault(&o.RetryMin, 500*time.Millisecond)

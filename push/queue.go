@@ -23,6 +23,7 @@ type queue struct {
 type entry struct {
 	queued  bool
 	running bool
+	since   time.Time       // when it was queued
 	retry   *time.Timer     // set while it waits for its retry
 	waiters []chan struct{} // closed when the run that begins next has ended
 	served  []chan struct{} // those of the present run
@@ -52,7 +53,7 @@ func (q *queue) addLocked(t task) *entry {
 		e.retry = nil
 	}
 	if !e.queued && !q.closed {
-		e.queued = true
+		e.queued, e.since = true, time.Now()
 		if !e.running {
 			q.ready = append(q.ready, t)
 			q.wake.Signal()
@@ -115,6 +116,18 @@ func (q *queue) done(t task, again time.Duration) {
 	default:
 		delete(q.tasks, t)
 	}
+}
+
+// depth gives how many tasks wait for a worker, and since when the first of them does.
+func (q *queue) depth() (n int, oldest time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, t := range q.ready {
+		if since := q.tasks[t].since; oldest.IsZero() || since.Before(oldest) {
+			oldest = since
+		}
+	}
+	return len(q.ready), oldest
 }
 
 // close ends every next, and every wait whose run will not come.

@@ -60,6 +60,20 @@ func (r *Reconciler) State(e *store.Executor) State {
 	return row.of(e).State
 }
 
+// QueueDepth gives how many executors and VMs wait for a worker.
+func (r *Reconciler) QueueDepth() int {
+	n, _ := r.queue.depth()
+	return n
+}
+
+// QueueAge gives how long the one that waits longest has waited.
+func (r *Reconciler) QueueAge() time.Duration {
+	if _, since := r.queue.depth(); !since.IsZero() {
+		return time.Since(since)
+	}
+	return 0
+}
+
 // of is the status of an executor whose VM was seen as the row says.
 func (s *row) of(e *store.Executor) Status {
 	if e.Binding == nil {

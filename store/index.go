@@ -15,6 +15,7 @@ import (
 func executorKey(id string) string       { return "executor/" + id }
 func networkKey(name string) string      { return "network/" + name }
 func bindingKey(id string) string        { return "vm/" + id }
+func bootsKey(id string) string          { return "boots/" + id }
 func claimKey(driver, ref string) string { return "claim/" + driver + "/" + canonicalRef(ref) }
 func unbindingKey(driver, inst string) string {
 	return "unbinding/" + driver + "/" + canonicalRef(inst)
