@@ -15,9 +15,20 @@ import (
 func sources(st *store.Store, reconciler *push.Reconciler, drivers map[string]vm.Driver) metrics.Sources {
 	return metrics.Sources{
 		Executors: (&census{store: st, state: reconciler.State}).count,
+		Queue:     func() (int, time.Duration) { return reconciler.QueueDepth(), reconciler.QueueAge() },
 		Revision:  st.Revision,
 		Calls:     callers(drivers),
 	}
+}
+
+// observer counts what the reconciler does.
+type observer struct{ *metrics.Metrics }
+
+var _ push.Observer = observer{}
+
+// Pushed implements push.Observer.
+func (o observer) Pushed(result push.Result, took time.Duration, set, deleted int) {
+	o.Metrics.Pushed(string(result), took, set, deleted)
 }
 
 // callers are the drivers that count their calls.

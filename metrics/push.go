@@ -1,15 +1,13 @@
 package metrics
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// How a push ended.
-const (
-	resultApplied   = "applied"   // the VM was changed, and seen to hold what it should
-	resultUnchanged = "unchanged" // the VM held that already
-	resultFailed    = "failed"    // it is tried again
-)
+// results are how a push can end.
+var results = []string{"applied", "unchanged", "failed"}
 
 // pushes are the metrics of the reconciler.
 type pushes struct {
@@ -38,11 +36,11 @@ func newPushes() pushes {
 		}),
 		set:      counter("keys_set_total", "Keys set in VMs."),
 		deleted:  counter("keys_deleted_total", "Keys deleted from VMs."),
-		drifted:  counter("drift_keys_total", "Keys found changed in a VM behind the executor's back, and put back."),
+		drifted:  counter("drift_fields_total", "Fields found changed in a VM behind the executor's back; a push puts them back."),
 		reported: counter("guest_reports_total", "Fields set by guests that the store took over."),
-		retries:  counter("retries_total", "Pushes begun because an earlier one failed."),
+		retries:  counter("retries_total", "Failed pushes that were put down to be tried again."),
 	}
-	for _, result := range []string{resultApplied, resultUnchanged, resultFailed} {
+	for _, result := range results {
 		p.ended.WithLabelValues(result) // shown as 0 before the first, so that rates see it
 	}
 	return p
@@ -51,3 +49,20 @@ func newPushes() pushes {
 func (p *pushes) all() []prometheus.Collector {
 	return []prometheus.Collector{p.ended, p.durations, p.set, p.deleted, p.drifted, p.reported, p.retries}
 }
+
+// Pushed counts an attempt to push, which ended with one of the results and set and deleted so many keys.
+func (m *Metrics) Pushed(result string, took time.Duration, set, deleted int) {
+	m.pushes.ended.WithLabelValues(result).Inc()
+	m.pushes.durations.Observe(took.Seconds())
+	m.pushes.set.Add(float64(set))
+	m.pushes.deleted.Add(float64(deleted))
+}
+
+// Drifted counts fields that were found changed by nobody who may.
+func (m *Metrics) Drifted(fields int) { m.pushes.drifted.Add(float64(fields)) }
+
+// Reported counts fields that a guest set and the store took over.
+func (m *Metrics) Reported(fields int) { m.pushes.reported.Add(float64(fields)) }
+
+// Retrying counts a failed attempt that is to be made again.
+func (m *Metrics) Retrying() { m.pushes.retries.Inc() }

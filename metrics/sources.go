@@ -13,8 +13,8 @@ import (
 type Sources struct {
 	// Executors counts the executors by the state of their push.
 	Executors func(context.Context) (map[string]int, error)
-	// Queue tells how many pushes wait for a worker, and since when the first of them; the zero time for none.
-	Queue func() (depth int, oldest time.Time)
+	// Queue tells how many pushes wait for a worker, and how long the first of them has.
+	Queue func() (depth int, oldest time.Duration)
 	// Revision is that of the store's last commit, Seen the last one that the reconciler knows of.
 	Revision func(context.Context) (uint64, error)
 	Seen     func() uint64
@@ -67,12 +67,8 @@ func (w *watcher) Collect(ch chan<- prometheus.Metric) {
 	}
 	if w.Queue != nil {
 		depth, oldest := w.Queue()
-		var age time.Duration
-		if !oldest.IsZero() {
-			age = max(0, time.Since(oldest))
-		}
 		gauge(ch, depthDesc, float64(depth))
-		gauge(ch, ageDesc, age.Seconds())
+		gauge(ch, ageDesc, oldest.Seconds())
 	}
 	w.feed(ctx, ch)
 	for driver, calls := range w.Calls {
