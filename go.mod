@@ -32,6 +32,8 @@ require (
 	pgregory.net/rapid v1.3.0 // property tests of the codec
 )
 
+require golang.org/x/time v0.16.0
+
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect

@@ -64,7 +64,9 @@ func Run(ctx context.Context, o Options) (err error) {
 
 	drivers := map[string]vm.Driver{"vsphere": driver}
 	figures := metrics.New(log)
-	reconciler := push.New(push.Options{Store: st, Drivers: drivers, Observer: observer{figures}, Logger: log})
+	reconciler := push.New(push.Options{
+		Store: st, Drivers: drivers, Observer: observer{figures}, Logger: log, Rate: o.PushRate, Resync: o.Resync,
+	})
 	figures.Watch(sources(st, reconciler, drivers))
 	handler, err := handlers.New(handlers.Options{Store: st, Push: reconciler, Metrics: figures, Version: version(), Logger: log})
 	if err != nil {

@@ -10,15 +10,6 @@ import (
 	"github.com/vmexecutor/config-server/vm"
 )
 
-// Why says for what reason a key differs.
-type Why string
-
-const (
-	WhyPending Why = "pending" // the store has something newer, which the next push brings
-	WhyDrift   Why = "drift"   // nobody who may has changed the VM; the next push puts it back
-	WhyReport  Why = "report"  // the guest set it, and the store takes it
-)
-
 // Explanation holds what a VM should have against what it has.
 type Explanation struct {
 	Revision   uint64 // of the executor
@@ -45,12 +36,13 @@ func (r Row) pair() extraconfig.Pair {
 // Explain looks at the VM and answers key by key what it should have, what it has, and why they differ. It changes nothing, neither
 // in the VM nor in the store. Errors are those of Plan.
 func (r *Reconciler) Explain(ctx context.Context, id string) (Explanation, error) {
-	e, v, err := r.lookOnly(ctx, id)
+	l, err := r.lookOnly(ctx, id)
 	if err != nil {
 		return Explanation{}, err
 	}
-	x := Explanation{Revision: e.Revision, Power: v.state.Power, ObservedAt: time.Now()}
-	delta := extraconfig.Diff(v.observed, v.desired)
+	x := Explanation{Revision: l.e.Revision, Power: l.state.Power, ObservedAt: time.Now()}
+	was := r.table.get(task{executor: id}).was(l.e.Binding)
+	delta := extraconfig.Diff(l.observed, l.desired)
 	differs := make(map[string]bool, len(delta.Set)+len(delta.Delete))
 	for _, p := range delta.Set {
 		differs[p.Key] = true
@@ -58,24 +50,24 @@ func (r *Reconciler) Explain(ctx context.Context, id string) (Explanation, error
 	for _, key := range delta.Delete {
 		differs[key] = true
 	}
-	seen := make(map[string]bool, v.observed.Len())
-	for want := range v.desired.All() {
+	seen := make(map[string]bool, l.observed.Len())
+	for want := range l.desired.All() {
 		row := Row{Desired: &want}
-		if have, ok := v.observed.Get(want.Key); ok {
+		if have, ok := l.observed.Get(want.Key); ok {
 			row.Observed, seen[have.Key] = &have, true
 		}
 		if differs[want.Key] {
-			row.Why = r.why(e, v, row)
+			row.Why = l.why(want, true, was)
 		}
 		x.Rows = append(x.Rows, row)
 	}
-	for have := range v.observed.All() {
+	for have := range l.observed.All() {
 		if seen[have.Key] {
 			continue
 		}
 		row := Row{Observed: &have}
 		if differs[have.Key] {
-			row.Why = r.why(e, v, row)
+			row.Why = l.why(have, false, was)
 		}
 		x.Rows = append(x.Rows, row)
 	}

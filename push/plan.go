@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/vmexecutor/config-server/extraconfig"
 	"github.com/vmexecutor/config-server/store"
@@ -28,22 +29,19 @@ func (e *VMError) Unwrap() error { return e.Err }
 // Plan looks at the VM and answers what a push would do, and changes nothing, neither in the VM
 // nor in the store. Errors are Push's own, and *VMError.
 func (r *Reconciler) Plan(ctx context.Context, id string) (Plan, error) {
-	e, v, err := r.lookOnly(ctx, id)
+	l, err := r.lookOnly(ctx, id)
 	if err != nil {
 		return Plan{}, err
 	}
-	if v.reported != nil {
-		reported := *e
-		reported.Config = e.Config.Clone()
-		if _, err := r.decodeReports(reported.Config, e.SecretKey, e.Binding.Base, v.observed, v.reported); err != nil {
-			return Plan{}, err
-		}
-		if v.desired, err = r.desired(&reported, v.state.Power); err != nil {
+	now := time.Now()
+	if len(l.reported)+len(l.ended) > 0 {
+		if err := r.accept(ctx, l, r.tryReport(id)); err != nil {
 			return Plan{}, err
 		}
 	}
-	delta := extraconfig.Diff(v.observed, v.desired)
-	p := Plan{Revision: e.Revision, Set: delta.Set, Delete: delta.Delete, Unchanged: v.desired.Len() - len(delta.Set)}
+	l.held, _ = r.table.get(task{executor: id}).hold(l.torn, now, r.TornWait)
+	delta := l.delta()
+	p := Plan{Revision: l.e.Revision, Set: delta.Set, Delete: delta.Delete, Unchanged: l.desired.Len() - len(delta.Set)}
 	for _, pair := range delta.Set {
 		p.Bytes += len(pair.Key) + len(pair.Value)
 	}
@@ -56,46 +54,38 @@ func (r *Reconciler) Plan(ctx context.Context, id string) (Plan, error) {
 	return p, nil
 }
 
+// tryReport answers what a report would do, without doing it.
+func (r *Reconciler) tryReport(id string) reportFunc {
+	return func(ctx context.Context, _ map[string]string, apply applyFunc) (*store.Executor, error) {
+		return r.Store.CheckReport(ctx, id, apply)
+	}
+}
+
 // lookOnly looks at the VM of an executor as a push would, and changes nothing.
-func (r *Reconciler) lookOnly(ctx context.Context, id string) (*store.Executor, *view, error) {
+func (r *Reconciler) lookOnly(ctx context.Context, id string) (*look, error) {
 	e, err := r.Store.Executor(ctx, id)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if e.Binding == nil {
-		return nil, nil, fmt.Errorf("look at the VM of %s: %w", id, store.ErrUnbound)
+		return nil, fmt.Errorf("look at the VM of %s: %w", id, store.ErrUnbound)
 	}
 	driver, err := r.driver(e.Binding.Driver)
 	if err != nil {
-		return nil, nil, &VMError{err}
+		return nil, &VMError{err}
 	}
 	if e.Binding.Instance == "" {
 		binding := *e.Binding
 		if binding.Instance, err = driver.Resolve(ctx, binding.Ref); err != nil {
-			return nil, nil, &VMError{err}
+			return nil, &VMError{err}
 		}
-		planned := *e
-		planned.Binding = &binding
-		e = &planned
+		pinned := *e
+		pinned.Binding = &binding
+		e = &pinned
 	}
-	v, err := r.observe(ctx, driver, e, e.Binding.Base)
+	l, err := r.observe(ctx, driver, e)
 	if err != nil {
-		return nil, nil, &VMError{err}
+		return nil, &VMError{err}
 	}
-	return e, v, nil
-}
-
-// why says why a key differs. A read-write field has a base to tell by.
-func (r *Reconciler) why(e *store.Executor, v *view, row Row) Why {
-	p := row.pair()
-	field := p.Field()
-	switch {
-	case v.reported[field] != "":
-		return WhyReport
-	case p.Scope() == extraconfig.ReadWrite && e.Binding.Base != nil && v.desired.Fields()[field] == e.Binding.Base[field]:
-		return WhyDrift
-	case e.Binding.Base != nil && e.Binding.Seen.Config == e.ConfigRevision:
-		return WhyDrift
-	}
-	return WhyPending
+	return l, nil
 }
