@@ -17,6 +17,7 @@ func sources(st *store.Store, reconciler *push.Reconciler, drivers map[string]vm
 		Executors: (&census{store: st, state: reconciler.State}).count,
 		Queue:     func() (int, time.Duration) { return reconciler.QueueDepth(), reconciler.QueueAge() },
 		Revision:  st.Revision,
+		Seen:      reconciler.FeedRevision,
 		Calls:     callers(drivers),
 	}
 }
