@@ -17,6 +17,7 @@ require (
 	github.com/go-openapi/validate v1.0.1
 	github.com/google/uuid v1.6.0 // the one spelling of instance UUIDs
 	github.com/jessevdk/go-flags v1.6.1 // the command line
+	github.com/prometheus/client_golang v1.25.0 // counts, and writes the counts as every Prometheus reads them
 	github.com/swaggest/swgui v1.8.5 // Swagger UI to serve at /docs without a CDN: its files are in the binary
 	github.com/vmware/govmomi v0.56.0 // the vSphere API, and the simulator that is the embedded default
 	go.etcd.io/bbolt v1.5.0 // the embedded store engine
@@ -34,6 +35,7 @@ require (
 require golang.org/x/time v0.16.0
 
 require (
+	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
@@ -47,7 +49,12 @@ require (
 	github.com/go-openapi/swag/pools v0.29.2 // indirect
 	github.com/go-openapi/swag/yamlutils v0.29.2 // indirect
 	github.com/go-viper/mapstructure/v2 v2.5.0 // indirect
+	github.com/kylelemons/godebug v1.1.0 // indirect
+	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/oklog/ulid/v2 v2.1.2 // indirect
+	github.com/prometheus/client_model v0.6.3 // indirect
+	github.com/prometheus/common v0.72.0 // indirect
+	github.com/prometheus/procfs v0.22.0 // indirect
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // indirect
 	github.com/vearutop/statigz v1.4.0 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
@@ -61,5 +68,6 @@ require (
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect
 )

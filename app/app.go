@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/vmexecutor/config-server/handlers"
+	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/push"
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/store/bolt"
@@ -61,10 +62,13 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 
+	drivers := map[string]vm.Driver{"vsphere": driver}
+	figures := metrics.New(log)
 	reconciler := push.New(push.Options{
-		Store: st, Drivers: map[string]vm.Driver{"vsphere": driver}, Logger: log, Rate: o.PushRate, Resync: o.Resync,
+		Store: st, Drivers: drivers, Observer: observer{figures}, Logger: log, Rate: o.PushRate, Resync: o.Resync,
 	})
-	handler, err := handlers.New(handlers.Options{Store: st, Push: reconciler, Version: version(), Logger: log})
+	figures.Watch(sources(st, reconciler, drivers))
+	handler, err := handlers.New(handlers.Options{Store: st, Push: reconciler, Metrics: figures, Version: version(), Logger: log})
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ var (
 func newDocs() *docs {
 	d := &docs{assets: map[string]bool{}}
 	d.ui = v5emb.NewHandlerWithConfig(swgui.Config{
-		Title: "config-server", SwaggerJSON: "/swagger.json", BasePath: docsPath,
+		Title: "config-server", SwaggerJSON: specPath, BasePath: docsPath,
 		SettingsUI: map[string]string{"defaultModelsExpandDepth": "1"}, // the marks of scope and key are in the models
 	})
 	var page buffer

@@ -39,7 +39,7 @@ var oddities = []seed{
 // FuzzHTTP feeds requests to the handler on a real store. Whatever they are, none gives a 5xx, every refusal is a problem document of the same
 // status, and what an operation answers is as the specification says.
 func FuzzHTTP(f *testing.F) {
-	e := openEdge(f, memoryDir(f))
+	e := openEdge(f, memoryDir(f), nil)
 	e.runReconciler(f)
 	plain, varied := seeds(f)
 	for _, s := range append(append(plain, varied...), oddities...) {
@@ -66,7 +66,7 @@ func FuzzHTTP(f *testing.F) {
 
 // TestSeeds: a seed that is refused would try nothing but the refusal.
 func TestSeeds(t *testing.T) {
-	e := openEdge(t, memoryDir(t))
+	e := openEdge(t, memoryDir(t), nil)
 	e.T = t
 	e.runReconciler(t)
 	plain, _ := seeds(t)

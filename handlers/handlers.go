@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-openapi/loads"
 
+	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/push"
 	"github.com/vmexecutor/config-server/restapi"
 	"github.com/vmexecutor/config-server/restapi/operations"
@@ -32,6 +33,7 @@ import (
 type Options struct {
 	Store   *store.Store
 	Push    *push.Reconciler
+	Metrics *metrics.Metrics // count the requests, and are served
 	Version Version
 	Logger  *slog.Logger
 }
@@ -42,7 +44,7 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return serve(api, o.Logger), nil
+	return serve(api, o.Logger, o.Metrics), nil
 }
 
 // newAPI wires every operation to its handler.

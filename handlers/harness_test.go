@@ -19,16 +19,19 @@ import (
 	"github.com/go-openapi/strfmt"
 	"github.com/go-openapi/validate"
 
+	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/push"
 	"github.com/vmexecutor/config-server/restapi"
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/store/bolt"
+	"github.com/vmexecutor/config-server/vm"
 )
 
 // edgeTest is the API on a real store, and a reconciler that nobody runs. Every answer is held against the specification.
 type edgeTest struct {
 	*testing.T
 	handler    http.Handler
+	metrics    *metrics.Metrics
 	store      *store.Store
 	reconciler *push.Reconciler
 	log        *logBuffer
@@ -36,13 +39,13 @@ type edgeTest struct {
 
 func newEdge(t *testing.T) *edgeTest {
 	t.Helper()
-	e := openEdge(t, t.TempDir())
+	e := openEdge(t, t.TempDir(), nil)
 	e.T = t
 	return e
 }
 
 // openEdge makes one that lives longer than a test: its T is for each to set.
-func openEdge(t testing.TB, dir string) *edgeTest {
+func openEdge(t testing.TB, dir string, drivers map[string]vm.Driver) *edgeTest {
 	t.Helper()
 	engine, err := bolt.Open(dir)
 	if err != nil {
@@ -58,8 +61,9 @@ func openEdge(t testing.TB, dir string) *edgeTest {
 	if e.store, err = store.New(engine, store.Options{Logger: log}); err != nil {
 		t.Fatal(err)
 	}
-	e.reconciler = push.New(push.Options{Store: e.store, Logger: log})
-	e.handler, err = New(Options{Store: e.store, Push: e.reconciler, Version: Version{Version: "test"}, Logger: log})
+	e.reconciler = push.New(push.Options{Store: e.store, Drivers: drivers, Logger: log})
+	e.metrics = metrics.New(log)
+	e.handler, err = New(Options{Store: e.store, Push: e.reconciler, Metrics: e.metrics, Version: Version{Version: "test"}, Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}

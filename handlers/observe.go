@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -12,16 +13,27 @@ import (
 
 type requestKey struct{}
 
-// requestID gives the id that the log, the answer's X-Request-Id and problem documents have in common.
-func requestID(r *http.Request) string {
-	id, _ := r.Context().Value(requestKey{}).(string)
-	return id
+// request is what is known of one that is being answered.
+type request struct {
+	id    string
+	route string // the pattern that it met; empty for none
 }
+
+// requestOf gives what is known of a request.
+func requestOf(r *http.Request) *request {
+	if known, ok := r.Context().Value(requestKey{}).(*request); ok {
+		return known
+	}
+	return &request{}
+}
+
+// requestID gives the id that the log, the answer's X-Request-Id and problem documents have in common.
+func requestID(r *http.Request) string { return requestOf(r).id }
 
 // requestURN identifies a request as a problem's instance.
 func requestURN(r *http.Request) string { return "urn:request:" + requestID(r) }
 
-// observe is the outermost layer: it gives the request an id, logs how it ended, and answers for a handler that panics.
+// observe is the outermost layer: it gives the request an id, logs and counts how it ended, and answers for a handler that panics.
 func (s *edge) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun := time.Now()
@@ -29,9 +41,13 @@ func (s *edge) observe(next http.Handler) http.Handler {
 		if !validRequestID(id) {
 			id = rand.Text()
 		}
-		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, id))
+		known := &request{id: id}
+		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, known))
 		rec := &recorder{ResponseWriter: w}
 		rec.Header().Set("X-Request-Id", id)
+		defer func() { // also when what follows panics on
+			s.metrics.Answered(known.route, r.Method, cmp.Or(rec.status, http.StatusOK), time.Since(begun))
+		}()
 		defer func() {
 			if v := recover(); v != nil {
 				s.recovered(rec, r, v)

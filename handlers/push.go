@@ -1,7 +1,9 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
+	"slices"
 
 	"github.com/vmexecutor/config-server/extraconfig"
 	"github.com/vmexecutor/config-server/models"
@@ -25,7 +27,25 @@ var scopes = map[string]func(extraconfig.Pair) bool{
 }
 
 func (h *pushHandlers) keys(params pushops.GetKeysParams) (pushops.GetKeysResponder, error) {
-	e, err := h.store.Executor(params.HTTPRequest.Context(), params.ID)
+	ctx, shown := params.HTTPRequest.Context(), scopes[*params.Scope]
+	var set *models.KeySet
+	var err error
+	switch *params.View {
+	case "observed":
+		set, err = h.observed(ctx, params.ID, shown)
+	case "diff":
+		set, err = h.diff(ctx, params.ID, shown)
+	default:
+		set, err = h.desired(ctx, params.ID, shown)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return pushops.NewGetKeysOK().WithPayload(set), nil
+}
+
+func (h *pushHandlers) desired(ctx context.Context, id string, shown func(extraconfig.Pair) bool) (*models.KeySet, error) {
+	e, err := h.store.Executor(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -33,11 +53,44 @@ func (h *pushHandlers) keys(params pushops.GetKeysParams) (pushops.GetKeysRespon
 	if err != nil {
 		return nil, err
 	}
-	rows := []*models.KeyRow{}
-	for p := range keys.Filter(scopes[*params.Scope]).All() {
-		rows = append(rows, keyRow(p))
+	set := &models.KeySet{ExecutorID: id, Revision: e.Revision, Keys: []*models.KeyRow{}}
+	for p := range keys.Filter(shown).All() {
+		set.Keys = append(set.Keys, keyRow(p))
 	}
-	return pushops.NewGetKeysOK().WithPayload(&models.KeySet{ExecutorID: e.Config.ID, Revision: e.Revision, Keys: rows}), nil
+	return set, nil
+}
+
+func (h *pushHandlers) observed(ctx context.Context, id string, shown func(extraconfig.Pair) bool) (*models.KeySet, error) {
+	x, err := h.reconciler.Explain(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	set := &models.KeySet{ExecutorID: id, Revision: x.Revision, Keys: []*models.KeyRow{}}
+	for _, row := range x.Rows {
+		if row.Observed != nil && shown(*row.Observed) {
+			set.Keys = append(set.Keys, keyRow(*row.Observed))
+		}
+	}
+	// A VM may spell keys in another case, which the rows are not ordered by.
+	slices.SortFunc(set.Keys, func(a, b *models.KeyRow) int { return cmp.Compare(a.Key, b.Key) })
+	return set, nil
+}
+
+func (h *pushHandlers) diff(ctx context.Context, id string, shown func(extraconfig.Pair) bool) (*models.KeySet, error) {
+	x, err := h.reconciler.Explain(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	set := &models.KeySet{ExecutorID: id, Revision: x.Revision, Keys: []*models.KeyRow{}}
+	for _, row := range x.Rows {
+		if row.Why == "" {
+			continue
+		}
+		if shown(*cmp.Or(row.Desired, row.Observed)) {
+			set.Keys = append(set.Keys, diffRow(row))
+		}
+	}
+	return set, nil
 }
 
 func (h *pushHandlers) status(params pushops.GetStatusParams) (pushops.GetStatusResponder, error) {

@@ -60,7 +60,7 @@ var (
 	seedNames      = map[string]string{"executors": "web-1", "sessions": "main", "execs": "e1", "mounts": "data", "networks": "eth0"}
 	seedParameters = map[string]string{
 		"limit": "1", "continue": "x", "name": "web", "idPrefix": "web", "lookup": "web", "annotation": "team=shop", "network": "front", "driver": "vsphere", "state": "pending",
-		"unique": "name", "takeOver": "true", "dryRun": "true", "scope": "guest", "If-Match": `"1-1"`, "If-None-Match": "*",
+		"unique": "name", "takeOver": "true", "dryRun": "true", "scope": "guest", "view": "observed", "If-Match": `"1-1"`, "If-None-Match": "*",
 	}
 )
 

@@ -13,6 +13,7 @@ import (
 	"github.com/go-openapi/runtime/middleware"
 
 	"github.com/vmexecutor/config-server/executor"
+	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/restapi"
 	"github.com/vmexecutor/config-server/restapi/operations"
 )
@@ -20,10 +21,16 @@ import (
 // maxBody is the longest body of a request, in bytes.
 const maxBody = 1 << 20
 
-// serve puts around the API what the generated code leaves out: request ids and a log, an answer when a handler
+// The paths beside the API, and beside docsPath.
+const (
+	specPath    = "/swagger.json"
+	metricsPath = "/metrics"
+)
+
+// serve puts around the API what the generated code leaves out: request ids, a log and metrics, an answer when a handler
 // panics, a limit for bodies, strictness in paths and queries, HEAD and OPTIONS, the specification and its documentation.
-func serve(api *operations.ConfigAPI, log *slog.Logger) http.Handler {
-	s := &edge{problems: problems{log}, docs: newDocs()}
+func serve(api *operations.ConfigAPI, log *slog.Logger, figures *metrics.Metrics) http.Handler {
+	s := &edge{problems: problems{log}, docs: newDocs(), metrics: figures}
 	api.Middleware = func(b middleware.Builder) http.Handler { return api.Context().RoutesHandler(b) }
 	s.routes = api.Serve(s.strictQuery)
 	s.allowed = func(r *http.Request) []string { return api.Context().AllowedMethods(r) }
@@ -34,6 +41,7 @@ func serve(api *operations.ConfigAPI, log *slog.Logger) http.Handler {
 type edge struct {
 	problems
 	docs    *docs
+	metrics *metrics.Metrics
 	routes  http.Handler
 	allowed func(*http.Request) []string // methods of the path, other than the request's
 }
@@ -44,11 +52,14 @@ func (s *edge) route(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	switch {
-	case r.URL.Path == "/swagger.json":
-		s.file(w, r, swaggerJSON)
+	case r.URL.Path == specPath:
+		s.file(w, r, specPath, swaggerJSON)
+		return
+	case r.URL.Path == metricsPath:
+		s.file(w, r, metricsPath, s.metrics.Handler())
 		return
 	case s.docs.has(r.URL.Path):
-		s.file(w, r, s.docs)
+		s.file(w, r, docsPath, s.docs)
 		return
 	case r.Method == http.MethodOptions:
 		if methods := s.allowed(r); len(methods) > 0 {
@@ -71,8 +82,9 @@ var swaggerJSON = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) 
 	_, _ = w.Write(restapi.SwaggerJSON)
 })
 
-// file serves what is not of the API, and can only be read.
-func (s *edge) file(w http.ResponseWriter, r *http.Request, content http.Handler) {
+// file serves what is not of the API, and can only be read. Several paths may be one route.
+func (s *edge) file(w http.ResponseWriter, r *http.Request, route string, content http.Handler) {
+	requestOf(r).route = route
 	switch readable := []string{http.MethodGet}; r.Method {
 	case http.MethodGet, http.MethodHead:
 		content.ServeHTTP(w, r)
@@ -95,9 +107,10 @@ func allow(methods []string) string {
 }
 
 // strictQuery refuses query parameters that the operation does not have, or that are there twice or without a value:
-// what was misspelt would otherwise be what was not said.
+// what was misspelt would otherwise be what was not said. It is the first to know the route.
 func (s *edge) strictQuery(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requestOf(r).route = middleware.MatchedRouteFrom(r).PathPattern
 		if faults := queryFaults(r); len(faults) > 0 {
 			s.serve(w, r, &requestError{faults})
 			return

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"encoding"
 	"maps"
 	"time"
@@ -148,6 +149,19 @@ func keyRow(p extraconfig.Pair) *models.KeyRow {
 	return &models.KeyRow{
 		Key: p.Key, Value: p.Value, Scope: p.Scope().String(), Secret: p.Secret(), NonPersistent: p.NonPersistent(), Field: p.Field(),
 	}
+}
+
+// diffRow is a key that a VM has otherwise than its executor.
+func diffRow(row push.Row) *models.KeyRow {
+	m := keyRow(*cmp.Or(row.Desired, row.Observed))
+	if row.Desired == nil {
+		m.Value, m.Extra = "", true
+	}
+	if row.Observed != nil {
+		m.Observed = &row.Observed.Value
+	}
+	m.Why = string(row.Why)
+	return m
 }
 
 func statusModel(s push.Status) *models.Status {

@@ -18,6 +18,9 @@ import (
 // swagger:model KeyRow
 type KeyRow struct {
 
+	// With `view=diff`, the executor has no such key, and `value` is empty; absent when it has.
+	Extra bool `json:"extra,omitempty"`
+
 	// Dotted path of the field that the key comes from.
 	// Example: sessions.web-1.cmd.args
 	Field string `json:"field"`
@@ -29,6 +32,9 @@ type KeyRow struct {
 	// Delivered only while the VM is on.
 	NonPersistent bool `json:"nonPersistent"`
 
+	// With `view=diff`, the value that the VM has; absent when it lacks the key.
+	Observed *string `json:"observed,omitempty"`
+
 	// scope
 	// Enum: ["hidden","read-only","read-write"]
 	Scope string `json:"scope"`
@@ -36,8 +42,16 @@ type KeyRow struct {
 	// The value is sealed with the executor's own key.
 	Secret bool `json:"secret"`
 
-	// The value; a secret one is sealed. A channel that a guest reads carries an empty one as `<nil>`.
+	// The value; a secret one is sealed. A channel that a guest reads carries an empty one as `<nil>`. It is the executor's, but with `view=observed` the
+	// VM's.
+	//
 	Value string `json:"value"`
+
+	// With `view=diff`, why the VM differs. `pending`: the executor, or the VM's power, changed and the push is to come. `drift`: the VM was changed behind the
+	// executor's back, and is to be put back. `report`: the guest set the field, and the executor is to take it over.
+	//
+	// Enum: ["pending","drift","report"]
+	Why string `json:"why,omitempty"`
 }
 
 // Validate validates this key row
@@ -45,6 +59,10 @@ func (m *KeyRow) Validate(formats strfmt.Registry) error {
 	var res []error
 
 	if err := m.validateScope(formats); err != nil {
+		res = append(res, err)
+	}
+
+	if err := m.validateWhy(formats); err != nil {
 		res = append(res, err)
 	}
 
@@ -93,6 +111,51 @@ func (m *KeyRow) validateScope(formats strfmt.Registry) error {
 
 	// value enum
 	if err := m.validateScopeEnum("scope", "body", m.Scope); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+var keyRowTypeWhyPropEnum []any
+
+func init() {
+	var res []string
+	if err := json.Unmarshal([]byte(`["pending","drift","report"]`), &res); err != nil {
+		panic(err)
+	}
+	for _, v := range res {
+		keyRowTypeWhyPropEnum = append(keyRowTypeWhyPropEnum, v)
+	}
+}
+
+const (
+
+	// KeyRowWhyPending captures enum value "pending"
+	KeyRowWhyPending string = "pending"
+
+	// KeyRowWhyDrift captures enum value "drift"
+	KeyRowWhyDrift string = "drift"
+
+	// KeyRowWhyReport captures enum value "report"
+	KeyRowWhyReport string = "report"
+)
+
+// prop value enum
+func (m *KeyRow) validateWhyEnum(path, location string, value string) error {
+	if err := validate.EnumCase(path, location, value, keyRowTypeWhyPropEnum, true); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (m *KeyRow) validateWhy(formats strfmt.Registry) error {
+	if typeutils.IsZero(m.Why) { // not required
+		return nil
+	}
+
+	// value enum
+	if err := m.validateWhyEnum("why", "body", m.Why); err != nil {
 		return err
 	}
 

@@ -14,6 +14,7 @@ func (r *Reconciler) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.heard.Store(revision)
 	for e, err := range r.Store.Watch(ctx, revision) {
 		if err != nil {
 			return err
@@ -21,9 +22,13 @@ func (r *Reconciler) follow(ctx context.Context) error {
 		if err := r.enqueueEvent(ctx, e); err != nil {
 			return err
 		}
+		r.heard.Store(e.Revision)
 	}
 	return store.ErrClosed
 }
+
+// FeedRevision gives the revision of the last commit that was heard of, and queued if it asks for work; 0 before Run.
+func (r *Reconciler) FeedRevision() uint64 { return r.heard.Load() }
 
 func (r *Reconciler) enqueueAll(ctx context.Context) (uint64, error) {
 	executors, revision, err := r.Store.Executors(ctx)

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/vmexecutor/config-server/store"
@@ -65,6 +66,7 @@ type Reconciler struct {
 	notes   *notes
 	outages map[string]*outage // by driver
 	vmLock  keyedMutex         // by driver and instance: one VM is worked on by one worker
+	heard   atomic.Uint64      // the revision that the feed has come to
 }
 
 // New makes a Reconciler that does nothing until Run.

@@ -639,7 +639,7 @@ func init() {
     },
     "/v1/executors/{id}/keys": {
       "get": {
-        "description": "What the executor encodes to, ordered by key.\n",
+        "description": "Keys, ordered, with the field that each belongs to. ` + "`" + `view` + "`" + ` says which: what the executor encodes to (` + "`" + `desired` + "`" + `, the default), what its VM has now\nof the keys that can be an executor's (` + "`" + `observed` + "`" + `; other tools' keys never show), or where the two differ (` + "`" + `diff` + "`" + `), and why. The last two look\nat the VM, and change nothing.\n",
         "tags": [
           "push"
         ],
@@ -659,6 +659,18 @@ func init() {
             "description": "Keys of this scope alone; ` + "`" + `guest` + "`" + ` is what a guest can see, read-only and read-write together.",
             "name": "scope",
             "in": "query"
+          },
+          {
+            "enum": [
+              "desired",
+              "observed",
+              "diff"
+            ],
+            "type": "string",
+            "default": "desired",
+            "description": "` + "`" + `desired` + "`" + `: the keys that the executor has. ` + "`" + `observed` + "`" + `: those that its VM has, ` + "`" + `value` + "`" + ` being what is there. ` + "`" + `diff` + "`" + `: those that the VM lacks,\nhas another value of, or has and should not, with ` + "`" + `why` + "`" + `; keys that are delivered only while the VM is on are not missed while it is off.\n",
+            "name": "view",
+            "in": "query"
           }
         ],
         "responses": {
@@ -670,6 +682,12 @@ func init() {
           },
           "404": {
             "$ref": "#/responses/NotFound"
+          },
+          "409": {
+            "description": "With ` + "`" + `observed` + "`" + ` and ` + "`" + `diff` + "`" + `, the executor is bound to no VM, or that cannot be looked at, with the reason.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
           },
           "default": {
             "$ref": "#/responses/Problem"
@@ -2522,6 +2540,10 @@ func init() {
     "KeyRow": {
       "type": "object",
       "properties": {
+        "extra": {
+          "description": "With ` + "`" + `view=diff` + "`" + `, the executor has no such key, and ` + "`" + `value` + "`" + ` is empty; absent when it has.",
+          "type": "boolean"
+        },
         "field": {
           "description": "Dotted path of the field that the key comes from.",
           "type": "string",
@@ -2538,6 +2560,11 @@ func init() {
           "type": "boolean",
           "x-omitempty": false
         },
+        "observed": {
+          "description": "With ` + "`" + `view=diff` + "`" + `, the value that the VM has; absent when it lacks the key.",
+          "type": "string",
+          "x-nullable": true
+        },
         "scope": {
           "type": "string",
           "enum": [
@@ -2553,9 +2580,18 @@ func init() {
           "x-omitempty": false
         },
         "value": {
-          "description": "The value; a secret one is sealed. A channel that a guest reads carries an empty one as ` + "`" + `\u003cnil\u003e` + "`" + `.",
+          "description": "The value; a secret one is sealed. A channel that a guest reads carries an empty one as ` + "`" + `\u003cnil\u003e` + "`" + `. It is the executor's, but with ` + "`" + `view=observed` + "`" + ` the\nVM's.\n",
           "type": "string",
           "x-omitempty": false
+        },
+        "why": {
+          "description": "With ` + "`" + `view=diff` + "`" + `, why the VM differs. ` + "`" + `pending` + "`" + `: the executor, or the VM's power, changed and the push is to come. ` + "`" + `drift` + "`" + `: the VM was changed behind the\nexecutor's back, and is to be put back. ` + "`" + `report` + "`" + `: the guest set the field, and the executor is to take it over.\n",
+          "type": "string",
+          "enum": [
+            "pending",
+            "drift",
+            "report"
+          ]
         }
       }
     },
@@ -4424,7 +4460,7 @@ func init() {
     },
     "/v1/executors/{id}/keys": {
       "get": {
-        "description": "What the executor encodes to, ordered by key.\n",
+        "description": "Keys, ordered, with the field that each belongs to. ` + "`" + `view` + "`" + ` says which: what the executor encodes to (` + "`" + `desired` + "`" + `, the default), what its VM has now\nof the keys that can be an executor's (` + "`" + `observed` + "`" + `; other tools' keys never show), or where the two differ (` + "`" + `diff` + "`" + `), and why. The last two look\nat the VM, and change nothing.\n",
         "tags": [
           "push"
         ],
@@ -4444,6 +4480,18 @@ func init() {
             "description": "Keys of this scope alone; ` + "`" + `guest` + "`" + ` is what a guest can see, read-only and read-write together.",
             "name": "scope",
             "in": "query"
+          },
+          {
+            "enum": [
+              "desired",
+              "observed",
+              "diff"
+            ],
+            "type": "string",
+            "default": "desired",
+            "description": "` + "`" + `desired` + "`" + `: the keys that the executor has. ` + "`" + `observed` + "`" + `: those that its VM has, ` + "`" + `value` + "`" + ` being what is there. ` + "`" + `diff` + "`" + `: those that the VM lacks,\nhas another value of, or has and should not, with ` + "`" + `why` + "`" + `; keys that are delivered only while the VM is on are not missed while it is off.\n",
+            "name": "view",
+            "in": "query"
           }
         ],
         "responses": {
@@ -4455,6 +4503,12 @@ func init() {
           },
           "404": {
             "description": "There is no such resource.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "409": {
+            "description": "With ` + "`" + `observed` + "`" + ` and ` + "`" + `diff` + "`" + `, the executor is bound to no VM, or that cannot be looked at, with the reason.",
             "schema": {
               "$ref": "#/definitions/Problem"
             }
@@ -6752,6 +6806,10 @@ func init() {
     "KeyRow": {
       "type": "object",
       "properties": {
+        "extra": {
+          "description": "With ` + "`" + `view=diff` + "`" + `, the executor has no such key, and ` + "`" + `value` + "`" + ` is empty; absent when it has.",
+          "type": "boolean"
+        },
         "field": {
           "description": "Dotted path of the field that the key comes from.",
           "type": "string",
@@ -6768,6 +6826,11 @@ func init() {
           "type": "boolean",
           "x-omitempty": false
         },
+        "observed": {
+          "description": "With ` + "`" + `view=diff` + "`" + `, the value that the VM has; absent when it lacks the key.",
+          "type": "string",
+          "x-nullable": true
+        },
         "scope": {
           "type": "string",
           "enum": [
@@ -6783,9 +6846,18 @@ func init() {
           "x-omitempty": false
         },
         "value": {
-          "description": "The value; a secret one is sealed. A channel that a guest reads carries an empty one as ` + "`" + `\u003cnil\u003e` + "`" + `.",
+          "description": "The value; a secret one is sealed. A channel that a guest reads carries an empty one as ` + "`" + `\u003cnil\u003e` + "`" + `. It is the executor's, but with ` + "`" + `view=observed` + "`" + ` the\nVM's.\n",
           "type": "string",
           "x-omitempty": false
+        },
+        "why": {
+          "description": "With ` + "`" + `view=diff` + "`" + `, why the VM differs. ` + "`" + `pending` + "`" + `: the executor, or the VM's power, changed and the push is to come. ` + "`" + `drift` + "`" + `: the VM was changed behind the\nexecutor's back, and is to be put back. ` + "`" + `report` + "`" + `: the guest set the field, and the executor is to take it over.\n",
+          "type": "string",
+          "enum": [
+            "pending",
+            "drift",
+            "report"
+          ]
         }
       }
     },

@@ -74,6 +74,15 @@ type GetKeysParams struct {
 	// Default: "all"
 	Scope *string
 
+	// View.
+	//
+	// `desired`: the keys that the executor has. `observed`: those that its VM has, `value` being what is there. `diff`: those that the VM lacks,
+	// has another value of, or has and should not, with `why`; keys that are delivered only while the VM is on are not missed while it is off.
+	//
+	//
+	// Default: "desired"
+	View *string
+
 	HTTPClient *http.Client
 
 	inner innerParams
@@ -93,10 +102,13 @@ func (o *GetKeysParams) WithDefaults() *GetKeysParams {
 func (o *GetKeysParams) SetDefaults() {
 	var (
 		scopeDefault = string("all")
+
+		viewDefault = string("desired")
 	)
 
 	val := GetKeysParams{
 		Scope: &scopeDefault,
+		View:  &viewDefault,
 	}
 
 	val.inner.timeout = o.inner.timeout
@@ -164,6 +176,17 @@ func (o *GetKeysParams) SetScope(scope *string) {
 	o.Scope = scope
 }
 
+// WithView adds the view to the get keys params.
+func (o *GetKeysParams) WithView(view *string) *GetKeysParams {
+	o.SetView(view)
+	return o
+}
+
+// SetView adds the view to the get keys params.
+func (o *GetKeysParams) SetView(view *string) {
+	o.View = view
+}
+
 // WriteToRequest writes these params to a [runtime.ClientRequest].
 func (o *GetKeysParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.Registry) error {
 	if err := r.SetTimeout(o.inner.timeout); err != nil {
@@ -188,6 +211,23 @@ func (o *GetKeysParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.Regis
 		if qScope != "" {
 
 			if err := r.SetQueryParam("scope", qScope); err != nil {
+				return err
+			}
+		}
+	}
+
+	if o.View != nil {
+
+		// query param view
+		var qrView string
+
+		if o.View != nil {
+			qrView = *o.View
+		}
+		qView := qrView
+		if qView != "" {
+
+			if err := r.SetQueryParam("view", qView); err != nil {
 				return err
 			}
 		}

@@ -33,6 +33,12 @@ func (o *GetKeysReader) ReadResponse(response runtime.ClientResponse, consumer r
 			return nil, err
 		}
 		return nil, result
+	case 409:
+		result := NewGetKeysConflict()
+		if err := result.readResponse(response, consumer, o.formats); err != nil {
+			return nil, err
+		}
+		return nil, result
 	default:
 		result := NewGetKeysDefault(response.Code())
 		if err := result.readResponse(response, consumer, o.formats); err != nil {
@@ -170,6 +176,74 @@ func (o *GetKeysNotFound) GetPayload() *models.Problem {
 }
 
 func (o *GetKeysNotFound) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	o.Payload = new(models.Problem)
+
+	// response payload
+	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
+		return err
+	}
+
+	return nil
+}
+
+// NewGetKeysConflict creates a GetKeysConflict with default headers values
+func NewGetKeysConflict() *GetKeysConflict {
+	return &GetKeysConflict{}
+}
+
+// GetKeysConflict describes a response with status code 409, with default header values.
+//
+// With `observed` and `diff`, the executor is bound to no VM, or that cannot be looked at, with the reason.
+type GetKeysConflict struct {
+	Payload *models.Problem
+}
+
+// IsSuccess returns true when this get keys conflict response has a 2xx status code
+func (o *GetKeysConflict) IsSuccess() bool {
+	return false
+}
+
+// IsRedirect returns true when this get keys conflict response has a 3xx status code
+func (o *GetKeysConflict) IsRedirect() bool {
+	return false
+}
+
+// IsClientError returns true when this get keys conflict response has a 4xx status code
+func (o *GetKeysConflict) IsClientError() bool {
+	return true
+}
+
+// IsServerError returns true when this get keys conflict response has a 5xx status code
+func (o *GetKeysConflict) IsServerError() bool {
+	return false
+}
+
+// IsCode returns true when this get keys conflict response a status code equal to that given
+func (o *GetKeysConflict) IsCode(code int) bool {
+	return code == 409
+}
+
+// Code gets the status code for the get keys conflict response
+func (o *GetKeysConflict) Code() int {
+	return 409
+}
+
+func (o *GetKeysConflict) Error() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[GET /v1/executors/{id}/keys][%d] getKeysConflict %s", 409, payload)
+}
+
+func (o *GetKeysConflict) String() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[GET /v1/executors/{id}/keys][%d] getKeysConflict %s", 409, payload)
+}
+
+func (o *GetKeysConflict) GetPayload() *models.Problem {
+	return o.Payload
+}
+
+func (o *GetKeysConflict) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
 
 	o.Payload = new(models.Problem)
 

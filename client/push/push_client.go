@@ -78,7 +78,9 @@ type ClientService interface {
 
 // GetKeys thes executor s key set.
 //
-// What the executor encodes to, ordered by key.
+// Keys, ordered, with the field that each belongs to. `view` says which: what the executor encodes to (`desired`, the default), what its VM has now
+// of the keys that can be an executor's (`observed`; other tools' keys never show), or where the two differ (`diff`), and why. The last two look
+// at the VM, and change nothing.
 // .
 //
 // This method does not support injected context.
@@ -98,7 +100,9 @@ func (a *Client) GetKeys(params *GetKeysParams, opts ...ClientOption) (*GetKeysO
 
 // GetKeysContext thes executor s key set.
 //
-// What the executor encodes to, ordered by key.
+// Keys, ordered, with the field that each belongs to. `view` says which: what the executor encodes to (`desired`, the default), what its VM has now
+// of the keys that can be an executor's (`observed`; other tools' keys never show), or where the two differ (`diff`), and why. The last two look
+// at the VM, and change nothing.
 // .
 //
 // Do not use the deprecated [GetKeysParams.Context] with this method: it would be ignored.

@@ -124,7 +124,11 @@ func TestContract(t *testing.T) {
 		{status: 200, method: "POST", path: "/v1/executors/a/push?dryRun=true"},
 		{status: 200, method: "GET", path: "/v1/executors/a/status"},
 		{status: 200, method: "GET", path: "/v1/executors/a/keys?scope=guest"},
+		{status: 200, method: "GET", path: "/v1/executors/a/keys?view=observed&scope=hidden"},
+		{status: 200, method: "GET", path: "/v1/executors/a/keys?view=diff"},
+		{status: 409, method: "GET", path: "/v1/executors/b/keys?view=diff"},
 		{status: 400, method: "GET", path: "/v1/executors/a/keys?scope=secret", forbidden: true},
+		{status: 400, method: "GET", path: "/v1/executors/a/keys?view=all", forbidden: true},
 		{status: 204, method: "DELETE", path: "/v1/executors/a/vm"},
 
 		{status: 204, method: "DELETE", path: "/v1/executors/a"},

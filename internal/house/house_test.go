@@ -68,6 +68,8 @@ func TestImportDirections(t *testing.T) {
 		{"github.com/vmware/govmomi", []string{"vm/vsphere"}},
 		{"go.etcd.io/bbolt", []string{"store/bolt"}},
 		{"go.etcd.io/etcd", []string{"store/etcd"}},
+		{"github.com/prometheus/client_golang", []string{"metrics"}},
+		{module + "/metrics", []string{"app", "handlers"}},
 		{module + "/models", []string{"handlers", "models", "restapi", "client", "apiclient", "cmd"}},
 		{module + "/restapi", []string{"handlers", "restapi"}},
 		{module + "/client", []string{"client", "apiclient", "cmd"}},

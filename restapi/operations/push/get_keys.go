@@ -30,7 +30,9 @@ func NewGetKeys(ctx *middleware.Context, handler GetKeysHandler) *GetKeys {
 //
 // # The executor's key set
 //
-// What the executor encodes to, ordered by key.
+// Keys, ordered, with the field that each belongs to. `view` says which: what the executor encodes to (`desired`, the default), what its VM has now
+// of the keys that can be an executor's (`observed`; other tools' keys never show), or where the two differ (`diff`), and why. The last two look
+// at the VM, and change nothing.
 type GetKeys struct {
 	Context *middleware.Context
 	Handler GetKeysHandler

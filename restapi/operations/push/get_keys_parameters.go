@@ -20,10 +20,13 @@ func NewGetKeysParams() GetKeysParams {
 		// initialize parameters with default values
 
 		scopeDefault = string("all")
+		viewDefault  = string("desired")
 	)
 
 	return GetKeysParams{
 		Scope: &scopeDefault,
+
+		View: &viewDefault,
 	}
 }
 
@@ -44,6 +47,12 @@ type GetKeysParams struct {
 	// In: query
 	// Default: "all"
 	Scope *string
+	// `desired`: the keys that the executor has. `observed`: those that its VM has, `value` being what is there. `diff`: those that the VM lacks,
+	// has another value of, or has and should not, with `why`; keys that are delivered only while the VM is on are not missed while it is off.
+	//
+	// In: query
+	// Default: "desired"
+	View *string
 }
 
 // BindRequest both binds and validates a request, it assumes that complex things implement a Validatable(strfmt.Registry) error interface
@@ -63,6 +72,11 @@ func (o *GetKeysParams) BindRequest(r *http.Request, route *middleware.MatchedRo
 
 	qScope, qhkScope, _ := qs.GetOK("scope")
 	if err := o.bindScope(qScope, qhkScope, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
+	qView, qhkView, _ := qs.GetOK("view")
+	if err := o.bindView(qView, qhkView, route.Formats); err != nil {
 		res = append(res, err)
 	}
 	if len(res) > 0 {
@@ -130,6 +144,39 @@ func (o *GetKeysParams) bindScope(rawData []string, hasKey bool, formats strfmt.
 func (o *GetKeysParams) validateScope(formats strfmt.Registry) error {
 
 	if err := validate.EnumCase("scope", "query", *o.Scope, []any{"guest", "hidden", "read-only", "read-write", "all"}, true); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// bindView binds and validates parameter View from query.
+func (o *GetKeysParams) bindView(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+	// AllowEmptyValue: false
+
+	if raw == "" { // empty values pass all other validations
+		// Default values have been previously initialized by NewGetKeysParams()
+		return nil
+	}
+	o.View = &raw
+
+	if err := o.validateView(formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// validateView carries out validations for parameter View
+func (o *GetKeysParams) validateView(formats strfmt.Registry) error {
+
+	if err := validate.EnumCase("view", "query", *o.View, []any{"desired", "observed", "diff"}, true); err != nil {
 		return err
 	}
 

@@ -96,6 +96,49 @@ func (o *GetKeysNotFound) WriteResponse(rw http.ResponseWriter, producer runtime
 
 func (o *GetKeysNotFound) GetKeysResponder() {}
 
+// GetKeysConflictCode is the HTTP code returned for type GetKeysConflict
+const GetKeysConflictCode int = 409
+
+// GetKeysConflict With `observed` and `diff`, the executor is bound to no VM, or that cannot be looked at, with the reason.
+//
+// swagger:response getKeysConflict
+type GetKeysConflict struct {
+
+	// In: Body
+	Payload *models.Problem `json:"body,omitempty"`
+}
+
+// NewGetKeysConflict creates GetKeysConflict with default headers values
+func NewGetKeysConflict() *GetKeysConflict {
+
+	return &GetKeysConflict{}
+}
+
+// WithPayload adds the payload to the get keys conflict response
+func (o *GetKeysConflict) WithPayload(payload *models.Problem) *GetKeysConflict {
+	o.Payload = payload
+	return o
+}
+
+// SetPayload sets the payload to the get keys conflict response
+func (o *GetKeysConflict) SetPayload(payload *models.Problem) {
+	o.Payload = payload
+}
+
+// WriteResponse to the client
+func (o *GetKeysConflict) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	rw.WriteHeader(409)
+	if o.Payload != nil {
+		payload := o.Payload
+		if err := producer.Produce(rw, payload); err != nil {
+			panic(err) // let the recovery middleware deal with this
+		}
+	}
+}
+
+func (o *GetKeysConflict) GetKeysResponder() {}
+
 // GetKeysDefault It failed, for the reason that the document tells.
 //
 // swagger:response getKeysDefault

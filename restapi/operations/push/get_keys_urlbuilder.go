@@ -14,6 +14,7 @@ type GetKeysURL struct {
 	ID string
 
 	Scope *string
+	View  *string
 
 	_basePath string
 	// avoid unkeyed usage
@@ -62,6 +63,14 @@ func (o *GetKeysURL) Build() (*url.URL, error) {
 	}
 	if scopeQ != "" {
 		qs.Set("scope", scopeQ)
+	}
+
+	var viewQ string
+	if o.View != nil {
+		viewQ = *o.View
+	}
+	if viewQ != "" {
+		qs.Set("view", viewQ)
 	}
 
 	_result.RawQuery = qs.Encode()
