@@ -157,7 +157,7 @@ func TestServesOnlyWhatIsNeeded(t *testing.T) {
 		t.Errorf("deleting a file: %v, want MethodNotFound", err)
 	}
 	for _, path := range []string{"/folder/vm1/vm1.vmx?dcPath=DC0&dsName=LocalDS_0", "/", "/about", "/guest", "/nfc/", "/debug/vars", "/sdk"} {
-		res, err := http.Get("http://" + c.sim.URL().Host + path) //nolint:noctx // a test
+		res, err := http.Get("http://" + c.sim.URL().Host + path)
 		c.must(err)
 		res.Body.Close()
 		if res.StatusCode != http.StatusNotFound && res.StatusCode != http.StatusMethodNotAllowed {
