@@ -6,7 +6,7 @@ GOFLAGS  ?= -trimpath
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test test-system race bench fuzz generate check-generated check-contract release-contract lint vet fmt tidy clean
+.PHONY: help demo run build test test-system race bench fuzz fuzz-targets generate check-generated check-contract release-contract lint vet fmt tidy clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,16 @@ test-system: ## run the tests that need Debian packages: curl, chromium
 race: ## run all tests with the race detector
 	go test -race ./...
 
+fuzz: ## run the property tests of the codec with a million cases, then each fuzz target for FUZZTIME
+	go test ./extraconfig -run '^TestProperty' -rapid.checks=1000000 -timeout 0
+	$(MAKE) -s fuzz-targets
+
+fuzz-targets:
+	@grep -Hor '^func Fuzz[A-Za-z]*' --include '*_test.go' extraconfig handlers | sed 's|/[^/]*:func | |' | while read -r package target; do \
+		echo "$$package $$target for $(FUZZTIME)"; \
+		go test "./$$package" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; \
+	done
+
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./extraconfig ./store/... ./vm/... ./push
 
@@ -38,6 +48,7 @@ generate: ## regenerate models/, restapi/, client/ from swagger.yml, and docs/ke
 	rm -rf models restapi client
 	$(SWAGGER) generate server --quiet -f swagger.yml -A config --exclude-main --return-errors --strict-responders -C tools/swagger/server.yml
 	$(SWAGGER) generate client --quiet -f swagger.yml -A config --skip-models
+	go test ./extraconfig -run '^TestKeysPage$$' -update
 
 check-generated: generate ## fail when the generated code is not what swagger.yml says
 	@git diff --exit-code --stat -- models restapi client docs/keys.md

@@ -3,10 +3,10 @@ module github.com/vmexecutor/config-server
 go 1.26.0
 
 require (
-	github.com/go-json-experiment/json v1.27.2
+	github.com/go-json-experiment/json v1.27.2 // encoding/json/v2 as a module: unknown, repeated and other-case fields are refused
 	github.com/go-openapi/errors v0.22.9
 	github.com/go-openapi/loads v0.25.3
-	github.com/go-openapi/runtime v0.33.4
+	github.com/go-openapi/runtime v0.33.4 // what the generated server and client run on, with the modules of its family around it
 	github.com/go-openapi/spec v1.0.1
 	github.com/go-openapi/strfmt v0.27.4
 	github.com/go-openapi/swag/cmdutils v0.29.2
@@ -15,12 +15,12 @@ require (
 	github.com/go-openapi/swag/stringutils v0.29.2
 	github.com/go-openapi/swag/typeutils v0.29.2
 	github.com/go-openapi/validate v1.0.1
-	github.com/google/uuid v1.6.0
-	github.com/jessevdk/go-flags v1.6.1
+	github.com/google/uuid v1.6.0 // the one spelling of instance UUIDs
+	github.com/jessevdk/go-flags v1.6.1 // the command line
 	github.com/swaggest/swgui v1.8.5 // Swagger UI to serve at /docs without a CDN: its files are in the binary
-	github.com/vmware/govmomi v0.56.0
-	go.etcd.io/bbolt v1.5.0
-	golang.org/x/crypto v0.58.0
+	github.com/vmware/govmomi v0.56.0 // the vSphere API, and the simulator that is the embedded default
+	go.etcd.io/bbolt v1.5.0 // the embedded store engine
+	golang.org/x/crypto v0.58.0 // NaCl secretbox, for the secret values of a key set
 )
 
 // Of the tests alone.
@@ -28,7 +28,10 @@ require (
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0 // drives the browser that reads /docs
 	github.com/getkin/kin-openapi v0.153.0 // a second opinion on the contract, which shares no code with the server
+	pgregory.net/rapid v1.3.0 // property tests of the codec
 )
+
+require golang.org/x/time v0.16.0
 
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect

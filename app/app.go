@@ -61,7 +61,9 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 
-	reconciler := push.New(push.Options{Store: st, Drivers: map[string]vm.Driver{"vsphere": driver}, Logger: log})
+	reconciler := push.New(push.Options{
+		Store: st, Drivers: map[string]vm.Driver{"vsphere": driver}, Logger: log, Rate: o.PushRate, Resync: o.Resync,
+	})
 	handler, err := handlers.New(handlers.Options{Store: st, Push: reconciler, Version: version(), Logger: log})
 	if err != nil {
 		return err

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/url"
 	"os"
 	"strings"
+	"time"
 )
 
 // Options are what the server is started with. The tags make them command-line flags; the
@@ -23,6 +25,9 @@ type Options struct {
 	VSphereInsecure bool   `long:"vsphere-insecure" description:"Do not check the vCenter's certificate"`
 	SimulatorListen string `long:"simulator-listen" value-name:"ADDRESS" default:"127.0.0.1:8989" description:"Loopback address of the simulator's vSphere API; port 0 picks a free one"`
 	SimulatorVMs    int    `long:"simulator-vms" value-name:"N" default:"4" description:"VMs in the simulator, named vm1 to vmN"`
+
+	PushRate float64       `long:"push-rate" value-name:"N" default:"0" description:"Changes of VMs a second, all together; 0 is no limit"`
+	Resync   time.Duration `long:"resync" value-name:"DURATION" default:"10m" description:"Time between two looks at every VM, which repair what no hint told of"`
 
 	LogLevel  string `long:"log-level" choice:"debug" choice:"info" choice:"warn" choice:"error" default:"info" description:"Least severe messages to log"`
 	LogFormat string `long:"log-format" choice:"text" choice:"json" default:"text" description:"How to write the log, which goes to standard error"`
@@ -46,6 +51,12 @@ func (o *Options) validate() error {
 	}
 	if o.DataDir == "" {
 		errs = append(errs, errors.New("--data-dir: must not be empty"))
+	}
+	if o.PushRate < 0 || math.IsNaN(o.PushRate) || math.IsInf(o.PushRate, 0) {
+		errs = append(errs, errors.New("--push-rate: must be a number of changes a second, or 0 for no limit"))
+	}
+	if o.Resync != 0 && o.Resync < time.Second {
+		errs = append(errs, errors.New("--resync: must be at least 1s"))
 	}
 	if o.VSphereURL == "" {
 		host, _, err := net.SplitHostPort(o.SimulatorListen)

@@ -144,7 +144,10 @@ func (r *Range) UnmarshalText(text []byte) error {
 	return err
 }
 
-// ordered reports whether r is a range at all.
+// Valid reports whether r is a range at all; the codec asks when it reads one.
+func (r Range) Valid() bool { return r.ordered() }
+
+// ordered reports whether r has two ends, of one address family and in order.
 func (r Range) ordered() bool {
 	return r.First.IsValid() && r.First.BitLen() == r.Last.BitLen() && !r.Last.Less(r.First)
 }
@@ -207,6 +210,9 @@ var trustLevels = []string{"unspecified", "published", "open", "closed", "outbou
 
 // String is the API's word for the level.
 func (l TrustLevel) String() string { return word(trustLevels, int(l)) }
+
+// Valid reports whether there is such a level; the codec asks when it reads one.
+func (l TrustLevel) Valid() bool { return 0 <= l && int(l) < len(trustLevels) }
 
 // MarshalText gives the API's word for the level.
 func (l TrustLevel) MarshalText() ([]byte, error) { return marshalWord(trustLevels, int(l)) }

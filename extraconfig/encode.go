@@ -1,44 +1,68 @@
 package extraconfig
 
 import (
-	"net/netip"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
+
+// encoder runs a program. It is used for one call at a time; its memory is kept between calls.
+type encoder struct {
+	secretKey []byte
+	only      []string // names of the entries that the outermost loops are confined to
+	text      []byte   // of all keys and values
+	refs      []ref    // what was written; the last one may have no end yet
+	head      []byte   // what the keys in the loops that are running begin with
+	depth     int      // how many loops these are
+	paths     []string // the names of the map entries that were met, on the way to each
+	path      uint32   // the present one of these
+	entries   [][]entry
+	turned    bool // a loop went on since the last pair was begun: the next key need not be the larger one
+	unsorted  bool // and one was not
+	respelled bool // entries are there whose keys might be equal but for case
+	err       *Error
+}
 
 // entry is an entry of a map on its way into keys.
 type entry struct {
 	name  name   // as it stands in keys
 	field string // as it stands in paths
+	upper bool   // there are upper-case letters in it
+	path  uint32 // which of the encoder's paths leads here, if not 0
 	value reflect.Value
 }
 
-// encoder runs a program. It is used for one call at a time; its memory is kept between calls.
-type encoder struct {
-	secretKey []byte
-	buf       []byte    // all text that is not a string elsewhere
-	raw       []rawPair // what was written, before the buffer became a string
-	names     []name    // of the loops that are running
-	path      string    // the names of the map entries among them
-	entries   [][]entry // of each map with an id, sorted, once a call
-	err       *Error    // the first
-}
-
-// rawPair is a pair whose text may still be in the buffer.
-type rawPair struct {
-	key, value        string // when it is a string already
-	keyAt, keyEnd     int
-	valueAt, valueEnd int
-	leaf              *leaf
-	entry             string
-}
-
 // Encode gives v's key set. An *Error names what cannot be encoded: an entry whose name cannot be
-// part of a key, two fields that meet in one key, a secret without a key to seal it.
+// part of a key, two fields that meet in one key, a secret without a key to seal it, a value that would not be
+// read back as it is.
 func (c *Codec[T]) Encode(v *T, opts ...Option) (KeySet, error) {
+	return c.encode(c.program, nil, v, opts)
+}
+
+// EncodePart gives the pairs of one part of v, at the keys that they have in the whole. The path is that of a field, a
+// step each: a name in documents, or the name of a map's entry, as in "sessions", "web". A part that v does not have gives
+// no pairs; a path that T does not have is an *Error. Errors are Encode's own, as far as the part goes.
+func (c *Codec[T]) EncodePart(v *T, path []string, opts ...Option) (KeySet, error) {
+	pattern, names := "", []string(nil)
+	for _, step := range path {
+		if below := dotted(pattern, "*"); c.parts[below] != nil {
+			pattern, names = below, append(names, step)
+			continue
+		}
+		pattern = dotted(pattern, step)
+		if c.parts[pattern] == nil {
+			return KeySet{}, &Error{Field: strings.Join(path, "."), Reason: "is no field that has keys"}
+		}
+	}
+	if pattern == "" {
+		return c.Encode(v, opts...)
+	}
+	return c.encode(c.parts[pattern], names, v, opts)
+}
+
+func (c *Codec[T]) encode(program []step, only []string, v *T, opts []Option) (KeySet, error) {
 	o, err := optionsOf(opts)
 	if err != nil {
 		return KeySet{}, err
@@ -46,50 +70,53 @@ func (c *Codec[T]) Encode(v *T, opts ...Option) (KeySet, error) {
 	e := c.scratch.Get().(*encoder)
 	defer c.scratch.Put(e)
 	defer e.forget()
-	e.secretKey = o.secretKey
-	e.run(c.program, reflect.ValueOf(v).Elem())
-	if e.err != nil {
-		return KeySet{}, e.err
-	}
-	return e.finish()
+	e.secretKey, e.only, e.paths = o.secretKey, only, append(e.paths, "")
+	e.run(program, reflect.ValueOf(v).Elem())
+	return e.finish(c.leaves)
 }
 
 // forget drops what the call referred to, but keeps the memory.
 func (e *encoder) forget() {
-	clear(e.raw)
+	clear(e.paths)
 	for i := range e.entries {
 		clear(e.entries[i])
 		e.entries[i] = e.entries[i][:0]
 	}
-	*e = encoder{buf: e.buf[:0], raw: e.raw[:0], names: e.names[:0], entries: e.entries}
+	*e = encoder{text: e.text[:0], refs: e.refs[:0], head: e.head[:0], paths: e.paths[:0], entries: e.entries}
 }
 
 // finish turns what was written into a key set.
-func (e *encoder) finish() (KeySet, error) {
-	text := string(e.buf)
-	pairs := make([]Pair, len(e.raw))
-	sorted := true
-	for i := range e.raw {
-		r, p := &e.raw[i], &pairs[i]
-		p.Key, p.Value, p.leaf, p.entry = r.key, r.value, r.leaf, r.entry
-		if r.keyEnd > 0 {
-			p.Key = text[r.keyAt:r.keyEnd]
-		}
-		if r.valueEnd > 0 {
-			p.Value = text[r.valueAt:r.valueEnd]
-		}
-		sorted = sorted && (i == 0 || pairs[i-1].Key < p.Key)
+func (e *encoder) finish(leaves []*leaf) (KeySet, error) {
+	if e.err != nil {
+		return KeySet{}, e.err
 	}
-	if sorted {
-		return KeySet{pairs}, nil
+	if len(e.text) > math.MaxUint32 {
+		return KeySet{}, &Error{Reason: "has more text than a key set can hold"}
 	}
-	slices.SortFunc(pairs, func(a, b Pair) int { return strings.Compare(a.Key, b.Key) })
-	for i := 1; i < len(pairs); i++ {
-		if a, b := pairs[i-1], pairs[i]; a.Key == b.Key {
-			return KeySet{}, &Error{Field: b.Field(), Key: b.Key, Reason: "would have the same key as " + a.Field()}
+	ks := KeySet{text: string(e.text), refs: slices.Clone(e.refs), names: slices.Clone(e.paths), leaves: leaves}
+	if e.unsorted {
+		ks.sort()
+	}
+	if e.unsorted || e.respelled {
+		if err := ks.distinct(); err != nil {
+			return KeySet{}, err
 		}
 	}
-	return KeySet{pairs}, nil
+	return ks, nil
+}
+
+// distinct makes sure that no two pairs have one key, ASCII case ignored.
+func (ks KeySet) distinct() error {
+	seen := make(map[string]int, len(ks.refs))
+	for i := range ks.refs {
+		key := fold(ks.key(i))
+		if other, ok := seen[key]; ok {
+			p := ks.at(i)
+			return &Error{Field: p.Field(), Key: p.Key, Reason: "would have the same key as " + ks.at(other).Field()}
+		}
+		seen[key] = i
+	}
+	return nil
 }
 
 func (e *encoder) run(program []step, frame reflect.Value) {
@@ -99,7 +126,9 @@ func (e *encoder) run(program []step, frame reflect.Value) {
 		switch {
 		case !ok:
 		case s.leaf != nil:
-			e.write(s.leaf, v)
+			s.leaf.write(e, s.leaf, v)
+		case s.over == nil:
+			e.run(s.body, v)
 		case s.over.kind == kindMap:
 			e.runMap(s, v)
 		default:
@@ -132,30 +161,60 @@ func follow(v reflect.Value, path []int) (reflect.Value, bool) {
 }
 
 func (e *encoder) runList(s *step, v reflect.Value) {
-	e.names = append(e.names, name{})
+	plain, outer := s.over.elem.kind != kindStruct, len(e.head)
+	e.depth++
 	for i := range v.Len() {
-		e.names[len(e.names)-1][asIs] = strconv.Itoa(i)
+		before := len(e.refs)
+		e.enterIndex(outer, s.literal, i)
 		e.run(s.body, v.Index(i))
+		if plain && len(e.refs) == before {
+			e.fail(s.over.place.path, "", "has an element that is empty, which has no encoding")
+		}
 	}
-	e.names = e.names[:len(e.names)-1]
+	e.leave(outer)
+	e.depth--
 }
 
+// enterIndex begins with an element of a list, whose keys begin with the outer part of the head.
+func (e *encoder) enterIndex(outer int, literal string, i int) {
+	e.head = strconv.AppendInt(append(e.head[:outer], literal...), int64(i), 10)
+	e.turned = true
+}
+
+func (e *encoder) leave(outer int) { e.head, e.turned = e.head[:outer], true }
+
 func (e *encoder) runMap(s *step, v reflect.Value) {
-	path := e.path
-	for _, x := range e.sorted(s.over, v) {
-		e.path = x.field
-		if path != "" {
-			e.path = path + hole + x.field
+	outer, path := len(e.head), e.path
+	list := e.sorted(s.over, v)
+	e.depth++
+	for i := range list {
+		x := &list[i]
+		if x.path == 0 {
+			x.path = e.pathTo(path, x.field)
 		}
-		e.names = append(e.names, x.name)
+		e.path, e.turned = x.path, true
+		e.head = append(append(e.head[:outer], s.literal...), x.name[s.style]...)
 		e.run(s.body, x.value)
-		e.names = e.names[:len(e.names)-1]
 	}
 	e.path = path
+	e.leave(outer)
+	e.depth--
+}
+
+// pathTo notes the way to an entry below another.
+func (e *encoder) pathTo(outer uint32, field string) uint32 {
+	if way := e.paths[outer]; way != "" {
+		field = way + hole + field
+	}
+	e.paths = append(e.paths, field)
+	return offset(len(e.paths) - 1)
 }
 
 // sorted gives a map's entries in the order of their keys.
 func (e *encoder) sorted(n *node, v reflect.Value) []entry {
+	if e.depth < len(e.only) {
+		return e.one(n, v, e.only[e.depth])
+	}
 	var list []entry
 	if n.mapID > 0 {
 		if list = e.entries[n.mapID-1]; len(list) > 0 {
@@ -167,10 +226,26 @@ func (e *encoder) sorted(n *node, v reflect.Value) []entry {
 	}
 	list = e.collect(n, v, list)
 	slices.SortFunc(list, func(a, b entry) int { return compareNames(a.name[asIs], b.name[asIs]) })
+	e.respelled = e.respelled || mayMeet(list)
 	if n.mapID > 0 {
 		e.entries[n.mapID-1] = list
 	}
 	return list
+}
+
+// one gives the one entry that the loop is confined to, if it is there.
+func (e *encoder) one(n *node, v reflect.Value, field string) []entry {
+	value := v.MapIndex(reflect.ValueOf(field).Convert(v.Type().Key()))
+	if !value.IsValid() {
+		return nil
+	}
+	own := reflect.New(value.Type()).Elem() // what is in a map cannot be addressed, a copy can
+	own.Set(value)
+	x, ok := e.entry(n, field, own)
+	if !ok {
+		return nil
+	}
+	return []entry{x}
 }
 
 // compareNames orders names as the keys that go on after them: a separator follows the shorter one.
@@ -188,226 +263,66 @@ func compareNames(a, b string) int {
 	return 0
 }
 
+// mayMeet reports whether keys of two entries could be equal but for case: names that are, or of which one goes on
+// with a separator. Where case has no part in it, the keys themselves tell.
+func mayMeet(list []entry) bool {
+	if len(list) < 2 || !slices.ContainsFunc(list, func(x entry) bool { return x.upper }) {
+		return false
+	}
+	seen := make(map[string]bool, len(list))
+	for i := range list {
+		seen[fold(list[i].name[asIs])] = true
+	}
+	if len(seen) < len(list) {
+		return true
+	}
+	for name := range seen {
+		for at := range len(name) {
+			if (name[at] == '.' || name[at] == '/') && seen[name[:at]] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// collect gives a map's entries in any order, appended to list.
 func (e *encoder) collect(n *node, v reflect.Value, list []entry) []entry {
+	var own reflect.Value // what is in a map cannot be addressed, a copy can
+	if n.elem.kind != kindPointer {
+		own = reflect.MakeSlice(n.elems, v.Len(), v.Len())
+	}
 	key := reflect.New(v.Type().Key()).Elem()
 	for it := v.MapRange(); it.Next(); {
 		key.SetIterKey(it)
-		k := key.String()
-		if n.open && k == "" || !n.open && !validName(k) {
-			e.fail(n.place.path, "", "has an entry whose name cannot be part of a key")
-			return nil
-		}
-		value := it.Value()
-		if value.Kind() == reflect.Struct { // the fields of a copy can be addressed, those of an entry cannot
-			value = reflect.New(value.Type()).Elem()
+		var value reflect.Value
+		if n.elem.kind == kindPointer {
+			value = it.Value()
+		} else {
+			value = own.Index(len(list))
 			value.SetIterValue(it)
 		}
-		list = append(list, entry{name: nameOf(encodeName(k)), field: k, value: value})
+		x, ok := e.entry(n, key.String(), value)
+		if !ok {
+			return nil
+		}
+		list = append(list, x)
 	}
 	return list
 }
 
+// entry checks the name of an entry.
+func (e *encoder) entry(n *node, field string, value reflect.Value) (entry, bool) {
+	all := classesOf(field)
+	if n.open && field == "" || !n.open && !validNameOf(field, all) {
+		e.fail(n.place.path, "", "has an entry whose name cannot be part of a key")
+		return entry{}, false
+	}
+	return entry{name: nameOf(encodeName(field, all)), field: field, upper: all&upperCase != 0, value: value}, true
+}
+
 func (e *encoder) fail(path, key, reason string) {
 	if e.err == nil {
-		e.err = &Error{Field: fill(path, e.path), Key: key, Reason: reason}
-	}
-}
-
-// begin starts a pair: its key.
-func (e *encoder) begin(l *leaf, names []name) *rawPair {
-	e.raw = append(e.raw, rawPair{leaf: l, entry: e.path})
-	r := &e.raw[len(e.raw)-1]
-	if key, ok := l.key.constant(); ok {
-		r.key = key
-		return r
-	}
-	r.keyAt = len(e.buf)
-	e.buf = l.key.appendTo(e.buf, names, "")
-	r.keyEnd = len(e.buf)
-	return r
-}
-
-// text writes a pair whose value is a string already.
-func (e *encoder) text(l *leaf, value string) {
-	r := e.begin(l, e.names)
-	r.value = e.sealed(l, r, value)
-}
-
-// sealed gives the value as it travels.
-func (e *encoder) sealed(l *leaf, r *rawPair, value string) string {
-	if !l.secret {
-		return value
-	}
-	key := r.key
-	if r.keyEnd > 0 {
-		key = string(e.buf[r.keyAt:r.keyEnd])
-	}
-	if e.secretKey == nil {
-		e.fail(l.path, key, "is secret, and there is no key to seal it with")
-		return ""
-	}
-	return seal(e.secretKey, key, value)
-}
-
-// built writes a pair whose value text appends to the buffer.
-func (e *encoder) built(l *leaf, text func([]byte) []byte) {
-	r := e.begin(l, e.names)
-	at := len(e.buf)
-	e.buf = text(e.buf)
-	if l.secret {
-		plain := string(e.buf[at:])
-		e.buf = e.buf[:at]
-		r.value = e.sealed(l, r, plain)
-		return
-	}
-	if r.valueAt = at; len(e.buf) > at {
-		r.valueEnd = len(e.buf)
-	}
-}
-
-// write writes the pairs of a leaf.
-func (e *encoder) write(l *leaf, v reflect.Value) {
-	switch {
-	case l.part >= partURL:
-		e.writeURL(l, v)
-		return
-	case l.part == partIP, l.part == partMask:
-		if p := v.Addr().Interface().(*netip.Prefix); p.IsValid() {
-			e.built(l, func(b []byte) []byte { return appendPrefix(b, *p, l.part) })
-		}
-		return
-	case l.part == partIndex:
-		if v.Len() > 0 {
-			e.writeIndex(l, v)
-		}
-		return
-	case l.part == partLength:
-		if n := v.Len(); n > 0 {
-			e.built(l, func(b []byte) []byte { return strconv.AppendInt(b, int64(n-1), 10) })
-		}
-		return
-	case l.part == partJoined:
-		if v.Len() > 0 {
-			e.writeJoined(l, v)
-		}
-		return
-	}
-	switch l.node.kind {
-	case kindString:
-		e.text(l, v.String())
-	case kindBool:
-		e.text(l, boolText(v.Bool()))
-	case kindInt:
-		if i := v.Int(); 0 <= i && i < 10 {
-			e.text(l, "0123456789"[i:i+1])
-		} else {
-			e.built(l, func(b []byte) []byte { return strconv.AppendInt(b, i, 10) })
-		}
-	case kindUint:
-		e.built(l, func(b []byte) []byte { return strconv.AppendUint(b, v.Uint(), 10) })
-	case kindBytes:
-		if v.Len() > 0 {
-			e.built(l, func(b []byte) []byte { return base64Text.AppendEncode(b, v.Bytes()) })
-		}
-	case kindAddr:
-		if a := v.Addr().Interface().(*netip.Addr); a.IsValid() {
-			e.built(l, func(b []byte) []byte { return appendAddr(b, *a) })
-		}
-	case kindTime:
-		e.built(l, func(b []byte) []byte { return v.Addr().Interface().(*time.Time).UTC().AppendFormat(b, timeLayout) })
-	}
-}
-
-func boolText(b bool) string {
-	if b {
-		return "true"
-	}
-	return "false"
-}
-
-// writeIndex writes the names of a map's entries, sorted as they stand in keys.
-func (e *encoder) writeIndex(l *leaf, v reflect.Value) {
-	list := e.sorted(l.node, v)
-	if len(list) == 1 {
-		e.text(l, list[0].name[asIs])
-		return
-	}
-	plain := slices.IsSortedFunc(list, func(a, b entry) int { return strings.Compare(a.name[asIs], b.name[asIs]) })
-	if !plain { // one name begins another: the order of the keys is not that of the names
-		list = slices.Clone(list)
-		slices.SortFunc(list, func(a, b entry) int { return strings.Compare(a.name[asIs], b.name[asIs]) })
-	}
-	e.built(l, func(b []byte) []byte {
-		for i := range list {
-			if i > 0 {
-				b = append(b, '|')
-			}
-			b = append(b, list[i].name[asIs]...)
-		}
-		return b
-	})
-}
-
-// writeJoined writes a list of plain values in one value, and each by itself when one contains the separator.
-func (e *encoder) writeJoined(l *leaf, v reflect.Value) {
-	n := v.Len()
-	if l.node.kind == kindStrings && n == 1 && !strings.Contains(v.Index(0).String(), "|") {
-		e.text(l, v.Index(0).String())
-		return
-	}
-	bars := false
-	e.built(l, func(b []byte) []byte {
-		for i := range n {
-			if i > 0 {
-				b = append(b, '|')
-			}
-			x := v.Index(i)
-			switch x.Kind() {
-			case reflect.String:
-				bars = bars || strings.Contains(x.String(), "|")
-				b = append(b, x.String()...)
-			case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-				b = strconv.AppendInt(b, x.Int(), 10)
-			default:
-				b = strconv.AppendUint(b, x.Uint(), 10)
-			}
-		}
-		return b
-	})
-	if !bars {
-		return
-	}
-	element := l.node.parts[1]
-	e.names = append(e.names, name{})
-	for i := range n {
-		e.names[len(e.names)-1][asIs] = strconv.Itoa(i)
-		e.text(element, v.Index(i).String())
-	}
-	e.names = e.names[:len(e.names)-1]
-}
-
-func (e *encoder) writeURL(l *leaf, v reflect.Value) {
-	u := urlAt(v)
-	switch urlParts[l.part-partURL] {
-	case "Scheme":
-		e.text(l, u.Scheme)
-	case "Opaque":
-		e.text(l, u.Opaque)
-	case "Host":
-		e.text(l, u.Host)
-	case "Path":
-		e.text(l, u.Path)
-	case "RawPath":
-		e.text(l, u.RawPath)
-	case "ForceQuery":
-		e.text(l, boolText(u.ForceQuery))
-	case "RawQuery":
-		e.text(l, u.RawQuery)
-	case "Fragment":
-		e.text(l, u.Fragment)
-	case "User":
-		if u.User != nil {
-			e.text(l, u.User.String())
-		}
+		e.err = &Error{Field: fill(path, e.paths[e.path]), Key: key, Reason: reason}
 	}
 }

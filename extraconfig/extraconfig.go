@@ -38,7 +38,9 @@ func (s Scope) GuestVisible() bool { return s == ReadOnly || s == ReadWrite }
 // Codec encodes values of type T and decodes them. It is compiled once and safe for concurrent use.
 type Codec[T any] struct {
 	root    *node
+	leaves  []*leaf
 	program []step
+	parts   map[string][]step // the program of each part, by path
 	match   *matcher
 	schema  []Field
 	scratch sync.Pool // *encoder; holds memory between calls and nothing else
@@ -57,11 +59,15 @@ func New[T any]() (*Codec[T], error) {
 		return nil, fmt.Errorf("extraconfig: %s: %w", t, err)
 	}
 	leaves := comp.leaves
+	for i, l := range leaves {
+		l.id, l.all = uint32(i), leaves
+	}
 	match, err := newMatcher(leaves)
 	if err != nil {
 		return nil, fmt.Errorf("extraconfig: %s: %w", t, err)
 	}
-	c := &Codec[T]{root: root, program: assemble(leaves), match: match, schema: comp.schema}
+	program, parts := assemble(leaves)
+	c := &Codec[T]{root: root, leaves: leaves, program: program, parts: parts, match: match, schema: comp.schema}
 	c.scratch.New = func() any { return &encoder{entries: make([][]entry, comp.maps)} }
 	return c, nil
 }
@@ -74,14 +80,18 @@ type options struct{ secretKey []byte }
 // WithSecretKey gives the key that secret values are sealed and opened with: 32 bytes, the executor's own.
 func WithSecretKey(key []byte) Option { return func(o *options) { o.secretKey = key } }
 
-func optionsOf(opts []Option) (o options, err error) {
+func optionsOf(opts []Option) (options, error) {
+	if len(opts) == 0 {
+		return options{}, nil
+	}
+	o := new(options)
 	for _, f := range opts {
-		f(&o)
+		f(o)
 	}
 	if n := len(o.secretKey); n != 0 && n != secretKeySize {
-		return o, fmt.Errorf("extraconfig: a secret key has %d bytes, not %d", secretKeySize, n)
+		return options{}, fmt.Errorf("extraconfig: a secret key has %d bytes, not %d", secretKeySize, n)
 	}
-	return o, nil
+	return *o, nil
 }
 
 // noValue stands for an empty value where an empty one would mean: delete the key.

@@ -1,12 +1,14 @@
 package extraconfig
 
 import (
+	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"hash"
-	"io"
 	"iter"
 	"slices"
+	"sort"
 	"strings"
 )
 
@@ -36,72 +38,107 @@ func fill(path, entry string) string {
 		return path
 	}
 	var b strings.Builder
-	for name := range strings.SplitSeq(entry, hole) {
-		before, after, _ := strings.Cut(path, "*")
+	for {
+		before, after, more := strings.Cut(path, "*")
 		b.WriteString(before)
+		if !more {
+			return b.String()
+		}
+		name := entry
+		if strings.Contains(after, "*") { // the last name may hold anything
+			name, entry, _ = strings.Cut(entry, hole)
+		}
 		b.WriteString(name)
 		path = after
 	}
-	b.WriteString(path)
-	return b.String()
 }
 
-// KeySet is a set of pairs, ordered by key, bytewise. It never changes.
-type KeySet struct{ pairs []Pair }
+// KeySet is a set of pairs, ordered by key, bytewise. It never changes. All text but keys without names is in one string: a set
+// is two objects without pointers, however many pairs it has. A set has less than 4 GiB.
+type KeySet struct {
+	text   string
+	refs   []ref
+	names  []string // what refs call an entry: the names on the way, separated by hole
+	leaves []*leaf
+}
+
+// ref is a pair: its key is text[key:value], or its leaf's only one if that is empty, its value text[value:end].
+type ref struct{ leaf, entry, key, value, end uint32 }
+
+// offset is a length as refs hold it. Encode refuses what does not fit; no VM holds as much.
+func offset(n int) uint32 { return uint32(n) } //nolint:gosec // see above
+
+func (ks *KeySet) keyOf(r *ref) string {
+	if r.key == r.value {
+		return ks.leaves[r.leaf].key.constant
+	}
+	return ks.text[r.key:r.value]
+}
+
+func (ks KeySet) key(i int) string { return ks.keyOf(&ks.refs[i]) }
+
+func (ks KeySet) at(i int) Pair {
+	r := &ks.refs[i]
+	return Pair{Key: ks.keyOf(r), Value: ks.text[r.value:r.end], leaf: ks.leaves[r.leaf], entry: ks.names[r.entry]}
+}
 
 // Len is the number of pairs.
-func (ks KeySet) Len() int { return len(ks.pairs) }
+func (ks KeySet) Len() int { return len(ks.refs) }
 
 // All gives the pairs in order.
-func (ks KeySet) All() iter.Seq[Pair] { return slices.Values(ks.pairs) }
+func (ks KeySet) All() iter.Seq[Pair] {
+	return func(yield func(Pair) bool) {
+		for i := range ks.refs {
+			if !yield(ks.at(i)) {
+				return
+			}
+		}
+	}
+}
 
 // Get finds the pair of a key, ASCII case ignored where no key is exactly the same.
 func (ks KeySet) Get(key string) (Pair, bool) {
-	i, ok := slices.BinarySearchFunc(ks.pairs, key, func(p Pair, key string) int { return strings.Compare(p.Key, key) })
-	if ok {
-		return ks.pairs[i], true
+	if i, ok := ks.search(key); ok {
+		return ks.at(i), true
 	}
-	for _, p := range ks.pairs {
-		if foldEqual(p.Key, key) {
-			return p, true
+	for i := range ks.refs {
+		if foldEqual(ks.key(i), key) {
+			return ks.at(i), true
 		}
 	}
 	return Pair{}, false
 }
 
+// search finds where a key is, or would be.
+func (ks KeySet) search(key string) (int, bool) {
+	return sort.Find(len(ks.refs), func(i int) int { return strings.Compare(key, ks.key(i)) })
+}
+
 // Filter gives the pairs that keep holds for.
 func (ks KeySet) Filter(keep func(Pair) bool) KeySet {
-	n := 0
-	for _, p := range ks.pairs {
-		if keep(p) {
-			n++
+	var kept []ref
+	for i, r := range ks.refs {
+		if keep(ks.at(i)) {
+			kept = append(kept, r)
 		}
 	}
-	if n == len(ks.pairs) {
-		return ks
-	}
-	kept := make([]Pair, 0, n)
-	for _, p := range ks.pairs {
-		if keep(p) {
-			kept = append(kept, p)
-		}
-	}
-	return KeySet{kept}
+	ks.refs = kept
+	return ks
 }
 
 // Size is the number of bytes of all keys and values.
 func (ks KeySet) Size() int {
 	n := 0
-	for _, p := range ks.pairs {
-		n += len(p.Key) + len(p.Value)
+	for i := range ks.refs {
+		n += len(ks.key(i)) + int(ks.refs[i].end-ks.refs[i].value)
 	}
 	return n
 }
 
 // Map gives the pairs as a map.
 func (ks KeySet) Map() map[string]string {
-	m := make(map[string]string, len(ks.pairs))
-	for _, p := range ks.pairs {
+	m := make(map[string]string, len(ks.refs))
+	for p := range ks.All() {
 		m[p.Key] = p.Value
 	}
 	return m
@@ -110,41 +147,45 @@ func (ks KeySet) Map() map[string]string {
 // Digest is a short text that is equal for equal sets, and different for others.
 func (ks KeySet) Digest() string {
 	h := sha256.New()
-	for _, p := range ks.pairs {
-		hashPair(h, p)
+	for p := range ks.All() {
+		hashPair(h, p.Key, p.Value)
 	}
 	return digest(h)
 }
 
-// Fields gives the read-write fields by path, each with a digest of its pairs. What a guest reported
-// since is what differs in it.
+// Fields gives the read-write fields by path, each with a digest of its pairs, which does not depend on the spelling of
+// their keys. What a guest reported since is what differs in it.
 func (ks KeySet) Fields() map[string]string {
-	fields := map[string]string{}
-	hashes := map[string]hash.Hash{}
-	for _, p := range ks.pairs {
-		if p.leaf.scope != ReadWrite {
-			continue
+	type pair struct{ field, key, value string }
+	var list []pair
+	for p := range ks.All() {
+		if p.leaf.scope == ReadWrite {
+			list = append(list, pair{p.Field(), fold(p.Key), p.Value})
 		}
-		field := p.Field()
-		h := hashes[field]
-		if h == nil {
-			h = sha256.New()
-			hashes[field] = h
-		}
-		hashPair(h, p)
 	}
-	for field, h := range hashes {
-		fields[field] = digest(h)
+	slices.SortFunc(list, func(a, b pair) int {
+		return cmp.Or(strings.Compare(a.field, b.field), strings.Compare(a.key, b.key))
+	})
+	fields := map[string]string{}
+	h := sha256.New()
+	for i, p := range list {
+		hashPair(h, p.key, p.value)
+		if i+1 == len(list) || list[i+1].field != p.field {
+			fields[p.field] = digest(h)
+			h.Reset()
+		}
 	}
 	return fields
 }
 
-// hashPair writes a pair so that no two sequences of pairs give the same bytes. NUL is in no value that can travel.
-func hashPair(h io.Writer, p Pair) {
-	io.WriteString(h, p.Key)
-	io.WriteString(h, "\x00")
-	io.WriteString(h, p.Value)
-	io.WriteString(h, "\x00")
+// hashPair writes a pair so that no two sequences of pairs give the same bytes, whatever is in them.
+func hashPair(h hash.Hash, key, value string) {
+	var b [8]byte
+	for _, s := range [...]string{key, value} {
+		binary.LittleEndian.PutUint64(b[:], uint64(len(s)))
+		h.Write(b[:])
+		h.Write([]byte(s))
+	}
 }
 
 func digest(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)[:16]) }
@@ -165,11 +206,12 @@ func fold(s string) string {
 	return s
 }
 
+// foldEqual compares from the end, where keys differ.
 func foldEqual(a, b string) bool {
 	if len(a) != len(b) {
 		return false
 	}
-	for i := range len(a) {
+	for i := len(a) - 1; i >= 0; i-- {
 		if a[i] != b[i] && lower(a[i]) != lower(b[i]) {
 			return false
 		}

@@ -2,38 +2,10 @@ package extraconfig
 
 import (
 	"fmt"
-	"net/netip"
-	"net/url"
 	"reflect"
+	"slices"
 	"strings"
-	"time"
 )
-
-// kind is how a type is encoded.
-type kind uint8
-
-const (
-	kindString kind = iota
-	kindBool
-	kindInt
-	kindUint
-	kindBytes
-	kindAddr
-	kindTime
-	kindPrefix  // two keys
-	kindURL     // eight keys, and a secret one for credentials
-	kindStrings // length and joined elements
-	kindInts    // as kindStrings
-	kindList    // length and each element
-	kindMap     // index and each entry
-	kindPointer // nothing, or what it points to
-	kindStruct  // its fields
-)
-
-var kindNames = [...]string{
-	kindString: "string", kindBool: "bool", kindInt: "int", kindUint: "int", kindBytes: "bytes", kindAddr: "address", kindTime: "time",
-	kindPrefix: "CIDR", kindURL: "URL", kindStrings: "list of strings", kindInts: "list of ints", kindList: "list", kindMap: "map",
-}
 
 // node is a type at its place in the document.
 type node struct {
@@ -45,11 +17,13 @@ type node struct {
 	// parts are the further templates of kinds that have several keys: IP and Mask, the parts of a URL,
 	// joined elements.
 	parts  []*leaf
-	fields []*node // of a struct
-	elem   *node   // of a list, a map or a pointer
-	open   bool    // a map whose entry names are free
-	mapID  int     // numbers the maps that are reached without passing through entries, from 1
-	report bool    // there are read-write fields here or below
+	fields []*node      // of a struct
+	elem   *node        // of a list, a map or a pointer
+	open   bool         // a map whose entry names are free
+	elems  reflect.Type // a list of a map's elements
+	valid  bool         // a type that knows which of its values mean something
+	mapID  int          // numbers the maps that are reached without passing through entries, from 1
+	report bool         // there are read-write fields here or below
 }
 
 // place is what a level of the document inherits and passes on.
@@ -59,7 +33,7 @@ type place struct {
 	scope         Scope
 	secret        bool
 	nonPersistent bool
-	hiddenBelow   bool   // hidden below non-persistent: no key
+	keyless       bool   // hidden below non-persistent: no key
 	unit          bool   // inside a list: all below is one field
 	doc           string // as path, but to the very last field: exitLogs[].time
 }
@@ -73,7 +47,11 @@ type leaf struct {
 	scope         Scope
 	secret        bool
 	nonPersistent bool
+	write         func(*encoder, *leaf, reflect.Value)
 	steps         []hop // from the root to the value
+	over          *node // the outermost map on the way, if it has an index of its own
+	all           []*leaf
+	id            uint32 // where it is in all
 }
 
 // hop is one move from the root of a value toward a leaf.
@@ -96,9 +74,7 @@ const (
 	partURL                 // the first of a URL's; the others follow in the order of urlParts
 )
 
-var urlParts = [...]string{"Scheme", "Opaque", "Host", "Path", "RawPath", "ForceQuery", "RawQuery", "Fragment", "User"}
-
-const partUser = partURL + 8
+const partUser = partURL + part(len(urlParts)-1)
 
 // compiler walks a type once.
 type compiler struct {
@@ -113,15 +89,22 @@ func (c *compiler) compile(t reflect.Type) (*node, error) {
 	return root, c.structFields(root, nil)
 }
 
+// enter notes that t is being compiled, until leave is called. A type that contains itself has no end.
+func (c *compiler) enter(t reflect.Type, p place) (leave func(), err error) {
+	if slices.Contains(c.types, t) {
+		return nil, fmt.Errorf("field %s: %s contains itself", p.path, t)
+	}
+	c.types = append(c.types, t)
+	return func() { c.types = c.types[:len(c.types)-1] }, nil
+}
+
 // structFields compiles the fields of n; hops lead to n.
 func (c *compiler) structFields(n *node, hops []hop) error {
-	for _, t := range c.types {
-		if t == n.typ {
-			return fmt.Errorf("%s: %s contains itself", n.place.path, t)
-		}
+	leave, err := c.enter(n.typ, n.place)
+	if err != nil {
+		return err
 	}
-	c.types = append(c.types, n.typ)
-	defer func() { c.types = c.types[:len(c.types)-1] }()
+	defer leave()
 	for i := range n.typ.NumField() {
 		f := n.typ.Field(i)
 		t, err := parseTag(f)
@@ -131,18 +114,40 @@ func (c *compiler) structFields(n *node, hops []hop) error {
 		if t.skip {
 			continue
 		}
-		p := n.place.below(t, jsonName(f))
-		if p.hiddenBelow {
-			continue
-		}
-		child := &node{typ: f.Type, index: i, place: p}
+		child := &node{typ: f.Type, index: i, place: n.place.below(t, jsonName(n.typ, f))}
 		if err := c.value(child, append(hops[:len(hops):len(hops)], hop{field: i})); err != nil {
 			return err
 		}
-		n.fields = append(n.fields, child)
-		n.report = n.report || child.report
+		if child.encoded() {
+			n.fields = append(n.fields, child)
+			n.report = n.report || child.report
+		}
 	}
 	return nil
+}
+
+// encoded reports whether there are keys here or below.
+func (n *node) encoded() bool {
+	switch n.kind {
+	case kindStruct:
+		return len(n.fields) > 0
+	case kindPointer:
+		return n.elem.encoded()
+	}
+	return !n.place.keyless
+}
+
+// first is the first leaf here or below.
+func (n *node) first() *leaf {
+	switch {
+	case n.leaf != nil:
+		return n.leaf
+	case len(n.parts) > 0:
+		return n.parts[0]
+	case n.elem != nil:
+		return n.elem.first()
+	}
+	return n.fields[0].first()
 }
 
 // below is the place of a field.
@@ -150,7 +155,7 @@ func (p place) below(t tag, jsonName string) place {
 	next := p
 	if t.tagged {
 		next.scope, next.secret = t.scope, t.secret
-		next.hiddenBelow = t.scope == Hidden && p.nonPersistent
+		next.keyless = t.scope == Hidden && p.nonPersistent
 	}
 	next.nonPersistent = p.nonPersistent || t.nonPersistent
 	next.draft = p.draft.join(next.scope, t.key)
@@ -179,10 +184,13 @@ func (p place) suffix(secret bool) string {
 	return s
 }
 
-// jsonName is the field's step in a path: none for embedded structs, whose fields stand in the parent's document.
-func jsonName(f reflect.StructField) string {
+// jsonName is the field's step in a path: none for embedded structs, whose fields stand in the parent's document, and
+// none in a struct that is one text in a document.
+func jsonName(parent reflect.Type, f reflect.StructField) string {
 	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 	switch {
+	case parent.Implements(typeText):
+		return ""
 	case name != "" && name != "-":
 		return name
 	case f.Anonymous && f.Type.Kind() == reflect.Struct:
@@ -190,13 +198,6 @@ func jsonName(f reflect.StructField) string {
 	}
 	return f.Name
 }
-
-var (
-	typeURL    = reflect.TypeFor[url.URL]()
-	typeAddr   = reflect.TypeFor[netip.Addr]()
-	typePrefix = reflect.TypeFor[netip.Prefix]()
-	typeTime   = reflect.TypeFor[time.Time]()
-)
 
 // value compiles a value of any type; hops lead to it.
 func (c *compiler) value(n *node, hops []hop) error {
@@ -206,6 +207,10 @@ func (c *compiler) value(n *node, hops []hop) error {
 	}
 	n.kind = k
 	n.report = n.place.scope == ReadWrite
+	n.valid = (k == kindInt || k == kindStruct) && n.typ.Implements(typeValid)
+	if n.place.keyless && k != kindStruct && k != kindPointer {
+		return nil // a hidden struct does not hide its visible fields; a list that has no key cannot be read
+	}
 	c.describe(n)
 	switch k {
 	case kindPointer:
@@ -226,6 +231,9 @@ func (c *compiler) value(n *node, hops []hop) error {
 			n.parts = append(n.parts, c.leaf(n, partURL+part(i), n.place.draft.join(n.place.scope, name), hops))
 		}
 	case kindStrings, kindInts:
+		n.elem = &node{typ: n.typ.Elem(), place: n.place}
+		n.elem.kind, _ = kindOf(n.elem.typ)
+		n.elem.valid = n.elem.typ.Implements(typeValid)
 		n.leaf = c.leaf(n, partLength, n.place.draft, hops)
 		n.parts = []*leaf{
 			c.leaf(n, partJoined, n.place.draft.append("~"), hops),
@@ -241,10 +249,7 @@ func (c *compiler) value(n *node, hops []hop) error {
 			c.maps++
 			n.mapID = c.maps
 		}
-		if err := c.entries(n, n.place.entry(false), hops); err != nil {
-			return err
-		}
-		n.open = n.elem.kind != kindStruct && n.elem.kind != kindPointer
+		return c.entries(n, n.place.entry(false), hops)
 	default:
 		n.leaf = c.leaf(n, partValue, n.place.draft, hops)
 	}
@@ -252,10 +257,16 @@ func (c *compiler) value(n *node, hops []hop) error {
 }
 
 func (c *compiler) entries(n *node, p place, hops []hop) error {
-	n.elem = &node{typ: n.typ.Elem(), place: p}
+	leave, err := c.enter(n.typ, n.place)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	n.elem, n.elems = &node{typ: n.typ.Elem(), place: p}, reflect.SliceOf(n.typ.Elem())
 	if err := c.value(n.elem, append(hops[:len(hops):len(hops)], hop{entry: n})); err != nil {
 		return err
 	}
+	n.open = n.kind == kindMap && n.elem.kind <= kindTime // names that are free can be told from what follows if nothing does
 	n.report = n.report || n.elem.report
 	return nil
 }
@@ -281,6 +292,15 @@ func (c *compiler) leaf(n *node, pt part, d draft, hops []hop) *leaf {
 		key: d.template(n.place.suffix(secret)), part: pt, node: n, path: n.place.path,
 		scope: n.place.scope, secret: secret, nonPersistent: n.place.nonPersistent, steps: hops,
 	}
+	l.write = writer(l)
+	for _, h := range hops {
+		if h.entry != nil {
+			if h.entry.mapID > 0 {
+				l.over = h.entry
+			}
+			break
+		}
+	}
 	c.leaves = append(c.leaves, l)
 	return l
 }
@@ -293,62 +313,4 @@ func holes(hops []hop) int {
 		}
 	}
 	return n
-}
-
-// kindOf finds how a type is encoded.
-func kindOf(t reflect.Type) (kind, error) {
-	switch {
-	case t == typeAddr:
-		return kindAddr, nil
-	case t == typePrefix:
-		return kindPrefix, nil
-	case t == typeTime:
-		return kindTime, nil
-	case t.Kind() == reflect.Struct && t.ConvertibleTo(typeURL):
-		return kindURL, nil
-	}
-	switch t.Kind() {
-	case reflect.String:
-		return kindString, nil
-	case reflect.Bool:
-		return kindBool, nil
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return kindInt, nil
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		return kindUint, nil
-	case reflect.Struct:
-		return kindStruct, nil
-	case reflect.Pointer:
-		switch k, err := kindOf(t.Elem()); {
-		case err != nil:
-			return 0, err
-		case k == kindPointer || k == kindMap:
-			return 0, fmt.Errorf("%s has no encoding", t)
-		}
-		return kindPointer, nil
-	case reflect.Map:
-		if t.Key().Kind() == reflect.String {
-			return kindMap, nil
-		}
-	case reflect.Slice:
-		return sliceKind(t)
-	}
-	return 0, fmt.Errorf("%s has no encoding", t)
-}
-
-func sliceKind(t reflect.Type) (kind, error) {
-	if t.Elem().Kind() == reflect.Uint8 {
-		return kindBytes, nil
-	}
-	switch k, err := kindOf(t.Elem()); {
-	case err != nil:
-		return 0, err
-	case k == kindString:
-		return kindStrings, nil
-	case k == kindInt || k == kindUint:
-		return kindInts, nil
-	case k == kindStruct || k == kindAddr || k == kindPrefix:
-		return kindList, nil
-	}
-	return 0, fmt.Errorf("%s has no encoding", t)
 }

@@ -8,9 +8,12 @@ import (
 // DecodeReports reads read-write fields of a key set that a guest may have written onto dst: those that want holds for.
 // Nothing else of dst is touched, entries that dst lacks are not made, and a field without any key keeps its value. It
 // answers the fields whose values changed; the error is Errors and names those that did not parse, which keep their values too.
-func (c *Codec[T]) DecodeReports(dst *T, keys map[string]string, want func(field string) bool) (changed []string, err error) {
-	spellings, twice := c.match.spellings(keys)
-	r := &reporter{decoder: decoder{keys: keys, spellings: spellings, twice: twice}, want: want}
+func (c *Codec[T]) DecodeReports(dst *T, keys map[string]string, want func(field string) bool, opts ...Option) (changed []string, err error) {
+	o, err := optionsOf(opts)
+	if err != nil {
+		return nil, err
+	}
+	r := &reporter{decoder: decoder{keys: keys, spellings: c.match.spellings(keys), secretKey: o.secretKey}, want: want}
 	r.walk(c.root, reflect.ValueOf(dst).Elem())
 	slices.Sort(r.changed)
 	return r.changed, r.errs.err()
@@ -54,7 +57,7 @@ func (r *reporter) walkEntries(n *node, v reflect.Value) {
 		if path != "" {
 			r.path = path + hole + r.path
 		}
-		r.names = append(r.names, nameOf(encodeName(key.String())))
+		r.names = append(r.names, nameOf(encodeName(key.String(), classesOf(key.String()))))
 		entry := v.MapIndex(key)
 		if entry.Kind() == reflect.Pointer {
 			r.walk(n.elem, entry)

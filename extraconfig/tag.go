@@ -6,6 +6,9 @@ import (
 	"strings"
 )
 
+// reserved characters separate the parts of a key, or stand for such parts in a template.
+const reserved = "|~@*#" + hole
+
 // tag is what a field's tags say.
 type tag struct {
 	skip          bool   // not encoded at all
@@ -30,8 +33,8 @@ func parseTag(f reflect.StructField) (tag, error) {
 	if key := f.Tag.Get("key"); key != "" {
 		t.key = key
 	}
-	if strings.ContainsAny(t.key, "|~@") {
-		return t, fmt.Errorf("key %q has a character that separates", t.key)
+	if strings.ContainsAny(t.key, reserved) {
+		return t, fmt.Errorf("key %q has a character that keys are put together with", t.key)
 	}
 	for word := range strings.SplitSeq(f.Tag.Get("scope"), ",") {
 		if err := t.add(strings.TrimSpace(word)); err != nil {

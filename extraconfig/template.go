@@ -12,11 +12,11 @@ const (
 type style uint8
 
 const (
-	asIs     style = iota
-	slashes        // '.' becomes '/'
-	dots           // '/' becomes '.'
-	anIndex        // a list index: digits
-	numStyle = 3   // styles that names have
+	asIs      style = iota
+	slashes         // '.' becomes '/'
+	dots            // '/' becomes '.'
+	anIndex         // a list index: digits
+	numStyles = iota
 )
 
 // template is a key with holes for the names and indexes of the entries on the way to it.
@@ -24,6 +24,9 @@ type template struct {
 	literals []string // one more than there are holes
 	styles   []style  // of the holes
 	suffix   string   // modifiers, always at the end
+	constant string   // the key of a template without holes
+	bytes    []byte   // the same
+	tail     string   // what follows the last hole
 }
 
 // draft is a template while it is made, level by level.
@@ -83,118 +86,22 @@ func (d draft) append(text string) draft {
 }
 
 func (d draft) template(suffix string) template {
-	return template{literals: strings.Split(d.text, hole), styles: d.styles, suffix: suffix}
+	t := template{literals: strings.Split(d.text, hole), styles: d.styles, suffix: suffix}
+	t.tail = t.literals[len(t.styles)] + suffix
+	if len(t.styles) == 0 {
+		t.constant, t.bytes = t.tail, []byte(t.tail)
+	}
+	return t
 }
 
-// constant gives the key of a template that has no holes.
-func (t *template) constant() (string, bool) {
-	if len(t.styles) > 0 {
-		return "", false
-	}
-	return t.literals[0] + t.suffix, true
-}
-
-// name is an entry's name or index in each style.
-type name [numStyle]string
-
-func nameOf(s string) name {
-	n := name{s, s, s}
-	if strings.Contains(s, ".") {
-		n[slashes] = strings.ReplaceAll(s, ".", "/")
-	}
-	if strings.Contains(s, "/") {
-		n[dots] = strings.ReplaceAll(s, "/", ".")
-	}
-	return n
-}
-
-// appendTo writes the key with names in its holes, and extra before the modifiers.
-func (t *template) appendTo(b []byte, names []name, extra string) []byte {
-	b = append(b, t.literals[0]...)
+// appendTo writes the key with names in its holes.
+func (t *template) appendTo(b []byte, names []name) []byte {
 	for i, s := range t.styles {
-		if s == anIndex {
-			s = asIs
-		}
+		b = append(b, t.literals[i]...)
 		b = append(b, names[i][s]...)
-		b = append(b, t.literals[i+1]...)
 	}
-	b = append(b, extra...)
-	return append(b, t.suffix...)
+	return append(b, t.tail...)
 }
 
 // text shows the template with * in its holes.
 func (t *template) text() string { return strings.Join(t.literals, "*") + t.suffix }
-
-// A map key may hold what separates keys; it is percent-encoded, upper-case, in the key and in the index.
-func encodeName(s string) string {
-	n := 0
-	for i := range len(s) {
-		if mustEncode(s[i]) {
-			n++
-		}
-	}
-	if n == 0 {
-		return s
-	}
-	const hex = "0123456789ABCDEF"
-	b := make([]byte, 0, len(s)+2*n)
-	for i := range len(s) {
-		if c := s[i]; mustEncode(c) {
-			b = append(b, '%', hex[c>>4], hex[c&15])
-		} else {
-			b = append(b, c)
-		}
-	}
-	return string(b)
-}
-
-func mustEncode(c byte) bool {
-	return c <= 0x20 || c == 0x7F || c == '|' || c == '@' || c == '%'
-}
-
-// decodeName undoes encodeName. A percent sign that encodes nothing stays: older writers did not encode.
-func decodeName(s string) string {
-	if !strings.Contains(s, "%") {
-		return s
-	}
-	b := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) {
-			hi, lo := unhex(s[i+1]), unhex(s[i+2])
-			if c := hi<<4 | lo; hi < 16 && lo < 16 && mustEncode(c) {
-				b = append(b, c)
-				i += 2
-				continue
-			}
-		}
-		b = append(b, s[i])
-	}
-	return string(b)
-}
-
-func unhex(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10
-	}
-	return 255
-}
-
-// validName holds for the entries of maps of structs: their names are the API's ids and names. Only
-// the entries of maps of plain values have names that are free.
-func validName(s string) bool {
-	if s == "" || len(s) > 128 {
-		return false
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case i > 0 && (c == '_' || c == '.' || c == '-'):
-		default:
-			return false
-		}
-	}
-	return true
-}

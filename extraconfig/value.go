@@ -14,8 +14,14 @@ import (
 
 var base64Text = base64.StdEncoding.Strict()
 
-// timeLayout is Go's own text of a time, in UTC.
-const timeLayout = "2006-01-02 15:04:05.999999999 -0700 MST"
+// appendTime writes a time in UTC as time.Time's String does. RFC 3339 is what the time package writes fastest, and
+// it differs in two places.
+func appendTime(b []byte, t time.Time) []byte {
+	at := len(b)
+	b = t.AppendFormat(b, time.RFC3339Nano)
+	b[at+len("2006-01-02")] = ' '
+	return append(b[:len(b)-len("Z")], " +0000 UTC"...)
+}
 
 // An address is written in 16 bytes, IPv4 too.
 func appendAddr(b []byte, a netip.Addr) []byte {
@@ -23,33 +29,33 @@ func appendAddr(b []byte, a netip.Addr) []byte {
 	return base64Text.AppendEncode(b, raw[:])
 }
 
-// appendPrefix writes the address, or the mask: 4 bytes for IPv4, 16 for IPv6.
-func appendPrefix(b []byte, p netip.Prefix, part part) []byte {
-	if part == partIP {
-		return appendAddr(b, p.Addr())
-	}
+// appendMask writes a mask: 4 bytes for IPv4, 16 for IPv6.
+func appendMask(b []byte, p netip.Prefix) []byte {
 	var mask [16]byte
-	size := p.Addr().BitLen() / 8
-	for i := range p.Bits() {
-		mask[i/8] |= 0x80 >> (i % 8)
+	ones := p.Bits()
+	for i := range ones / 8 {
+		mask[i] = 0xFF
 	}
-	return base64Text.AppendEncode(b, mask[:size])
+	if ones%8 > 0 {
+		mask[ones/8] = 0xFF << (8 - ones%8)
+	}
+	return base64Text.AppendEncode(b, mask[:p.Addr().BitLen()/8])
 }
 
-// urlAt gives the URL that a value of a type like url.URL is.
-func urlAt(v reflect.Value) *url.URL {
-	return v.Addr().Convert(reflect.PointerTo(typeURL)).Interface().(*url.URL)
-}
+// encodableYear reports whether a time's year has four digits: others would not be read back.
+func encodableYear(t time.Time) bool { return 0 <= t.Year() && t.Year() <= 9999 }
 
 var (
-	errNumber  = errors.New("is not a decimal number that fits")
-	errBool    = errors.New("is neither true nor false")
-	errBase64  = errors.New("is not base64")
-	errAddress = errors.New("is not an address of 4 or 16 bytes in base64")
-	errMask    = errors.New("is not a contiguous mask of the address's family in base64")
-	errNoMask  = errors.New("is an address without its mask, or a mask without its address")
-	errTime    = errors.New("is not a time such as 2017-07-14 02:40:00.5 +0000 UTC")
-	errUser    = errors.New("is not the user information of a URL")
+	errNumber    = errors.New("is not a decimal number that fits")
+	errBool      = errors.New("is neither true nor false")
+	errBase64    = errors.New("is not base64")
+	errAddress   = errors.New("is not an address of 4 or 16 bytes in base64")
+	errMask      = errors.New("is not a contiguous mask of the address's family in base64")
+	errNoMask    = errors.New("is an address without its mask")
+	errNoAddress = errors.New("is a mask without its address")
+	errChoice    = errors.New("is, alone or with the fields beside it, a value that means nothing")
+	errTime      = errors.New("is not a time such as 2017-07-14 02:40:00.5 +0000 UTC")
+	errUser      = errors.New("is not the user information of a URL")
 )
 
 func parseAddr(s string) (netip.Addr, error) {
@@ -94,11 +100,15 @@ func parseTime(s string) (time.Time, error) {
 	if !ok1 || !ok2 || offset == "" {
 		return time.Time{}, errTime
 	}
-	if len(date) > 10 || len(clock) > 18 || len(offset) > 5 {
+	layout := "2006-01-02 15:04:05.999999999 -0700"
+	if strings.Contains(offset, ":") {
+		layout = "2006-01-02 15:04:05.999999999 -07:00"
+	}
+	if len(date) > 10 || len(clock) > 18 || len(offset) > 6 {
 		return time.Time{}, errTime
 	}
-	t, err := time.Parse("2006-01-02 15:04:05.999999999 -0700", date+" "+clock+" "+offset)
-	if err != nil {
+	t, err := time.Parse(layout, date+" "+clock+" "+offset)
+	if err != nil || !encodableYear(t.UTC()) {
 		return time.Time{}, errTime
 	}
 	return t.UTC(), nil
@@ -113,9 +123,12 @@ func parseUser(s string) (*url.Userinfo, error) {
 	return u.User, nil
 }
 
+// valid asks a value of a type that knows.
+func valid(v reflect.Value) bool { return v.Interface().(interface{ Valid() bool }).Valid() }
+
 // setScalar reads text into v, a value of a kind that has one pair.
-func setScalar(k kind, v reflect.Value, text string) error {
-	switch k {
+func setScalar(n *node, v reflect.Value, text string) error {
+	switch n.kind {
 	case kindString:
 		v.SetString(text)
 	case kindBool:
@@ -129,6 +142,10 @@ func setScalar(k kind, v reflect.Value, text string) error {
 			return errNumber
 		}
 		v.SetInt(i)
+		if n.valid && !valid(v) {
+			v.SetInt(0)
+			return errChoice
+		}
 	case kindUint:
 		i, err := strconv.ParseUint(text, 10, v.Type().Bits())
 		if err != nil {

@@ -3,6 +3,7 @@ package handlers
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"mime"
 	"net/http"
@@ -27,14 +28,23 @@ import (
 // edgeTest is the API on a real store, and a reconciler that nobody runs. Every answer is held against the specification.
 type edgeTest struct {
 	*testing.T
-	handler http.Handler
-	store   *store.Store
-	log     *bytes.Buffer
+	handler    http.Handler
+	store      *store.Store
+	reconciler *push.Reconciler
+	log        *logBuffer
 }
 
 func newEdge(t *testing.T) *edgeTest {
 	t.Helper()
-	engine, err := bolt.Open(t.TempDir())
+	e := openEdge(t, t.TempDir())
+	e.T = t
+	return e
+}
+
+// openEdge makes one that lives longer than a test: its T is for each to set.
+func openEdge(t testing.TB, dir string) *edgeTest {
+	t.Helper()
+	engine, err := bolt.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,28 +53,42 @@ func newEdge(t *testing.T) *edgeTest {
 			t.Error(err)
 		}
 	})
-	e := &edgeTest{T: t, log: &bytes.Buffer{}}
-	log := slog.New(slog.NewTextHandler(&syncWriter{w: e.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	e := &edgeTest{log: &logBuffer{}}
+	log := slog.New(slog.NewTextHandler(e.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if e.store, err = store.New(engine, store.Options{Logger: log}); err != nil {
 		t.Fatal(err)
 	}
-	reconciler := push.New(push.Options{Store: e.store, Logger: log})
-	e.handler, err = New(Options{Store: e.store, Push: reconciler, Version: Version{Version: "test"}, Logger: log})
+	e.reconciler = push.New(push.Options{Store: e.store, Logger: log})
+	e.handler, err = New(Options{Store: e.store, Push: e.reconciler, Version: Version{Version: "test"}, Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return e
 }
 
-type syncWriter struct {
-	mu sync.Mutex
-	w  *bytes.Buffer
+// logBuffer keeps what was logged, whoever did.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
 }
 
-func (s *syncWriter) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.w.Write(b)
+func (l *logBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// Reset forgets it.
+func (l *logBuffer) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Reset()
 }
 
 // answer is a response; its problem is set when it is a failure.
@@ -91,19 +115,25 @@ func (e *edgeTest) do(method, target, body string, headers ...string) *answer {
 	for i := 0; i+1 < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
 	}
+	return e.serve(r)
+}
+
+// serve answers a request, and looks at what every answer must have.
+func (e *edgeTest) serve(r *http.Request) *answer {
+	e.Helper()
 	w := httptest.NewRecorder()
 	e.handler.ServeHTTP(w, r)
 	a := &answer{status: w.Code, header: w.Header(), body: w.Body.Bytes()}
 	e.conforms(r, a)
-	if a.status >= 400 && method != http.MethodHead {
+	if a.status >= 400 && r.Method != http.MethodHead {
 		if got := a.header.Get("Content-Type"); got != problemMediaType {
-			e.Errorf("%s %s: %d has Content-Type %q", method, target, a.status, got)
+			e.Errorf("%s %s: %d has Content-Type %q", r.Method, r.URL, a.status, got)
 		}
 		if err := json.Unmarshal(a.body, &a.problem); err != nil {
-			e.Fatalf("%s %s: %d is no problem document: %s", method, target, a.status, a.body)
+			e.Fatalf("%s %s: %d is no problem document: %s", r.Method, r.URL, a.status, a.body)
 		}
 		if a.problem.Status != a.status || a.problem.Title == "" || a.problem.Instance != "urn:request:"+a.header.Get("X-Request-Id") {
-			e.Errorf("%s %s: %d %s", method, target, a.status, a.body)
+			e.Errorf("%s %s: %d %s", r.Method, r.URL, a.status, a.body)
 		}
 	}
 	return a
@@ -253,4 +283,4 @@ func undescribed(t *edgeTest, at string, schema *spec.Schema, body any) {
 	}
 }
 
-func discardTo(w *bytes.Buffer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+func discardTo(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

@@ -52,9 +52,10 @@ func noNull[T any](d *jsontext.Decoder, _ *T) error {
 	return errors.ErrUnsupported // go on as usual
 }
 
-// plainJSON writes JSON with a newline behind it. A client that has gone is nobody's failure.
+// plainJSON writes JSON with a newline behind it. A client that has gone is nobody's failure. Problem documents quote what clients
+// sent, and what of that is not UTF-8 becomes U+FFFD.
 var plainJSON = runtime.ProducerFunc(func(w io.Writer, v any) error {
-	text, err := json.Marshal(v, json.Deterministic(true))
+	text, err := json.Marshal(v, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
 	if err != nil {
 		return err
 	}

@@ -67,6 +67,18 @@ func TestFilters(t *testing.T) {
 	if e.expect(200, "GET", "/v1/networks?annotation=env%3Dprod", "", &networks); len(networks.Items) != 1 || networks.Items[0].Name != "front" {
 		t.Errorf("networks: %+v", networks)
 	}
+	e.expect(200, "PUT", "/v1/networks/back", `{"id": "fr0"}`, nil)
+	for query, want := range map[string]int{"lookup=fr": 1, "lookup=front": 1, "lookup=back": 1, "lookup=f": 1, "lookup=nobody": 0} {
+		if e.expect(200, "GET", "/v1/networks?"+query, "", &networks); len(networks.Items) != want {
+			t.Errorf("networks?%s: %+v", query, networks)
+		}
+	}
+	e.expect(201, "POST", "/v1/executors", `{"id": "aa0", "name": "aa"}`, nil)
+	e.expect(201, "POST", "/v1/executors", `{"id": "zz", "name": "aa"}`, nil)
+	e.expect(201, "POST", "/v1/executors", `{"id": "aa"}`, nil)
+	if l := e.list("lookup=aa"); l.ids() != "aa aa0 zz aa1 aa2" { // the id, names, beginnings
+		t.Errorf("lookup=aa: %+v", l)
+	}
 	for query, field := range map[string]string{"limit=0": "limit", "limit=1001": "limit", "limit=x": "limit", "state=asleep": "state", "driver=abacus": "driver", "continue=nowhere": "continue", "name=a&name=b": "name"} {
 		e.refused(400, "GET", "/v1/executors?"+query, "", field)
 	}

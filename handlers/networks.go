@@ -10,7 +10,7 @@ type networkHandlers struct{ store *store.Store }
 
 func (h *networkHandlers) list(params networks.ListNetworksParams) (networks.ListNetworksResponder, error) {
 	page, err := h.store.ListNetworks(params.HTTPRequest.Context(), store.NetworkQuery{
-		Annotations: params.Annotation, Paging: paging(params.Limit, params.Continue),
+		Lookup: value(params.Lookup), Annotations: params.Annotation, Paging: paging(params.Limit, params.Continue),
 	})
 	if err != nil {
 		return nil, err

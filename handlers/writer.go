@@ -136,7 +136,7 @@ func networkModel(n *store.Network) *models.Network {
 
 func bindingModel(b *store.Binding) *models.VMBinding {
 	m := &models.VMBinding{
-		Driver: b.Driver, Ref: b.Ref, Version: b.VM.Version, Aliases: stringsModel(b.VM.Aliases), AgentKey: b.VM.AgentKey, Revision: b.Revision,
+		Driver: b.Driver, Ref: b.Ref, Instance: b.Instance, Version: b.VM.Version, Aliases: stringsModel(b.VM.Aliases), AgentKey: b.VM.AgentKey, Revision: b.Revision,
 	}
 	if !b.VM.Interaction.IsZero() {
 		m.Interaction = textModel(b.VM.Interaction)

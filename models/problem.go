@@ -33,7 +33,10 @@ type Problem struct {
 	// The kind of problem in words.
 	Title string `json:"title"`
 
-	// Identifies the kind of problem; `about:blank` when the status says it all.
+	// Identifies the kind of problem; `about:blank` when the status says it all. Those of 409 begin with `urn:config-server:problem:` and go on with `exists` (the id or name is taken),
+	// `name-taken` (by another executor, see `unique`), `address-taken` (on the container network), `in-use` (endpoints follow the network), `vm-claimed` (by another executor), `unbound` (there is
+	// no VM to push to) or `vm-unavailable` (it cannot be looked at).
+	//
 	Type string `json:"type"`
 }
 

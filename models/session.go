@@ -18,7 +18,7 @@ import (
 // swagger:model Session
 type Session struct {
 
-	// Whether the guest should run the session at all.
+	// Whether the guest should run the session. Changed to false while it runs, it asks the guest to end the process with `stopSignal`.
 	Active bool `json:"active,omitempty"`
 
 	// Asks for the session's streams to be forwarded to a client.

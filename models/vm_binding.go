@@ -30,6 +30,9 @@ type VMBinding struct {
 	// Enum: ["vsphere"]
 	Driver string `json:"driver,omitempty"`
 
+	// The instance UUID of the VM that `ref` was resolved to, for good. Absent until then. Set by the server; ignored in requests.
+	Instance string `json:"instance,omitempty"`
+
 	// URL that the guest's agent connects to in order to be attached to.
 	// Example: tcp://host:2377
 	Interaction string `json:"interaction,omitempty"`

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
-	"github.com/vmexecutor/config-server/extraconfig"
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/vm"
 )
@@ -18,33 +18,81 @@ const maxRounds = 5
 // errUnsettled is what remains when maxRounds are used up.
 var errUnsettled = errors.New("the VM keeps changing while it is written to")
 
+// errOutage marks the failure of a task that did not ask a hypervisor which is away.
+var errOutage = errors.New("not asked again")
+
+// outcome is what one attempt did.
+type outcome struct {
+	seen         bool          // the VM was seen to hold what it should
+	again        time.Duration // when to look again: a guest may still be writing
+	set, deleted int
+}
+
+func (o outcome) result() Result {
+	if o.set+o.deleted > 0 {
+		return ResultApplied
+	}
+	return ResultUnchanged
+}
+
 // converge makes the VM of one executor hold what the store says. It ends well only when the VM
 // was seen to hold it, or when there is nothing to do.
-func (r *Reconciler) converge(ctx context.Context, id string) error {
-	key := task{executor: id}
+func (r *Reconciler) converge(ctx context.Context, j job) (done outcome, err error) {
+	id := j.executor
 	e, err := r.Store.Executor(ctx, id)
 	if errors.Is(err, store.ErrNotFound) || (err == nil && e.Binding == nil) {
-		r.table.forget(key)
-		return nil
+		r.table.forget(j.task)
+		return done, nil
 	}
 	if err != nil {
-		return err
+		return done, err
 	}
 	driver, err := r.driver(e.Binding.Driver)
 	if err != nil {
-		return err
+		return done, err
 	}
-	if e.Binding.Instance == "" {
-		r.table.update(key, func(row *row) { row.PushedRevision, row.instance = 0, "" })
-		if e, err = r.pin(ctx, driver, e); err != nil || e == nil {
+	err = r.asking(e.Binding.Driver, j.class, func() error {
+		if e.Binding.Instance == "" {
+			r.table.update(j.task, func(row *row) { row.PushedRevision, row.instance = 0, "" })
+			if e, err = r.pin(ctx, driver, e); err != nil || e == nil {
+				return err
+			}
+		}
+		defer r.vmLock.lock(e.Binding.Driver + "/" + e.Binding.Instance)()
+		r.table.claim(j.task, e.Binding.Driver, e.Binding.Instance)
+		if err := r.cleanLeftover(ctx, driver, j.class, e.Binding.Driver, e.Binding.Instance); err != nil {
 			return err
 		}
+		done, err = r.settle(ctx, driver, j, e)
+		if isGone(err) {
+			return nil // unbound or deleted meanwhile: the event brings the next step
+		}
+		return err
+	})
+	return done, err
+}
+
+// asking has work ask a hypervisor, unless that is known to be away.
+func (r *Reconciler) asking(name string, c class, work func() error) error {
+	o := r.outages[name]
+	if c != fromClient {
+		if err := o.refuse(time.Now(), r.RetryMin, r.RetryMax); err != nil {
+			return fmt.Errorf("%w (%w)", err, errOutage)
+		}
 	}
-	defer r.vmLock.lock(e.Binding.Driver + "/" + e.Binding.Instance)()
-	if err := r.cleanLeftover(ctx, driver, e.Binding.Driver, e.Binding.Instance); err != nil {
+	err := work()
+	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	return r.settle(ctx, driver, e)
+	away := errors.Is(err, vm.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
+	began, ended := o.answered(away, err)
+	switch {
+	case began:
+		r.Logger.Error("a hypervisor is away", "driver", name, "error", err)
+	case ended:
+		r.Logger.Info("a hypervisor is back", "driver", name)
+	}
+	return err
 }
 
 // pin resolves the binding's reference, once for its life: a name that later means another VM
@@ -74,90 +122,108 @@ func (r *Reconciler) pin(ctx context.Context, driver vm.Driver, e *store.Executo
 }
 
 // settle observes and changes the VM until there is nothing left to change.
-func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, e *store.Executor) error {
-	key, instance := task{executor: e.Config.ID}, e.Binding.Instance
-	base := e.Binding.Base
+func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, j job, e *store.Executor) (done outcome, err error) {
 	begun := time.Now()
-	var set, deleted int
 	for range maxRounds {
-		view, err := r.observe(ctx, driver, e, base)
+		l, err := r.see(ctx, driver, j.task, e)
 		if err != nil {
-			return err
+			return done, err
 		}
-		if view.reported != nil {
-			// What the guest says goes into the store first: it is what we compare with from now on.
-			if e, base, err = r.accept(ctx, e, base, view); err != nil || e == nil {
-				return err
+		delta := l.delta()
+		if delta.Empty() && len(l.held) == 0 {
+			if e, err = r.confirm(ctx, l); err != nil {
+				return done, err
 			}
-			if view.desired, err = r.desired(e, view.state.Power); err != nil {
-				return err
-			}
+			done.seen = true
+			r.synced(j.task, l, done, begun)
+			return done, nil
 		}
-		delta := extraconfig.Diff(view.observed, view.desired)
+		if err := r.noteDrift(ctx, j.task, l, l.drifted(delta, r.table.get(j.task).was(l.e.Binding))); err != nil {
+			return done, err
+		}
 		if delta.Empty() {
-			if err := r.confirm(ctx, e, instance, view.desired); err != nil {
-				return err
-			}
-			r.table.update(key, func(row *row) {
-				row.PushedRevision, row.instance = e.Revision, instance
-				if set+deleted > 0 {
-					row.LastPush = &LastPush{At: time.Now(), KeysSet: set, KeysDeleted: deleted, Duration: time.Since(begun)}
-				}
-			})
-			return nil
+			done.again = l.wait // the guest may still be writing
+			return done, nil
 		}
-		err = r.apply(ctx, driver, instance, vm.Change{Set: delta.Set, Delete: delta.Delete, Version: view.state.Version})
+		if e, err = r.deliver(ctx, l); err != nil {
+			return done, err
+		}
+		l.e = e
+		if err := r.gate.wait(ctx, j.class); err != nil {
+			return done, err
+		}
+		err = r.apply(ctx, driver, e.Binding.Instance, vm.Change{Set: delta.Set, Delete: delta.Delete, Version: l.state.Version})
 		switch {
 		case errors.Is(err, vm.ErrConflict):
 			continue // somebody changed the VM since we looked: look again
 		case err != nil:
-			return err
+			return done, err
 		}
-		set, deleted = set+len(delta.Set), deleted+len(delta.Delete)
-		base = view.desired.Fields()
+		done.set, done.deleted = done.set+len(delta.Set), done.deleted+len(delta.Delete)
 		r.Logger.Debug("pushed", "executor", e.Config.ID, "revision", e.Revision, "set", len(delta.Set), "deleted", len(delta.Delete))
+		if e, err = r.confirm(ctx, l); err != nil {
+			return done, err
+		}
 	}
-	return errUnsettled
+	return done, errUnsettled
 }
 
-// view is a VM as it was seen, beside what it should be.
-type view struct {
-	state    vm.State
-	observed extraconfig.KeySet
-	desired  extraconfig.KeySet
-	reported map[string]string // fields that the guest set, with their digests; nil for none
-}
-
-// observe looks at the VM. It refuses one that belongs to another executor.
-func (r *Reconciler) observe(ctx context.Context, driver vm.Driver, e *store.Executor, base map[string]string) (*view, error) {
-	state, err := driver.Observe(ctx, e.Binding.Instance)
+// see looks at the VM, and takes in what the guest says.
+func (r *Reconciler) see(ctx context.Context, driver vm.Driver, key task, e *store.Executor) (*look, error) {
+	l, err := r.observe(ctx, driver, e)
 	if err != nil {
 		return nil, err
 	}
-	r.table.observed(task{executor: e.Config.ID}, state.Power, time.Now())
-	v := &view{state: state, observed: r.Store.Codec().Parse(state.Keys)}
-	if v.desired, err = r.desired(e, state.Power); err != nil {
-		return nil, err
-	}
-	if base == nil && !e.Binding.TakeOver {
-		if holder, ok := v.observed.Get(holderKey); ok && holder.Value != "" && holder.Value != e.Config.ID {
-			return nil, fmt.Errorf("the VM belongs to executor %q: bind with takeOver=true to replace it", holder.Value)
+	now := time.Now()
+	if r.table.observed(key, l.state, e.Binding.Seen, now) {
+		if err := r.notes.power(ctx, e, l.state.Power); err != nil {
+			return nil, err
 		}
 	}
-	v.reported = reports(e, base, v.observed, v.desired)
-	return v, nil
+	if len(l.reported)+len(l.ended) > 0 {
+		if err := r.accept(ctx, l, r.report(e.Config.ID, e.Binding.Instance)); err != nil {
+			return nil, err
+		}
+		r.Observer.Reported(len(l.reported))
+	}
+	l.held, l.wait = r.table.hold(key, l.torn, now, r.TornWait)
+	return l, nil
 }
 
-// holderKey tells in a VM which executor it belongs to.
-const holderKey = "guestinfo.vice./common/id"
-
-// desired is the key set that the VM should hold: non-persistent keys only while it is on.
-func (r *Reconciler) desired(e *store.Executor, power vm.Power) (extraconfig.KeySet, error) {
-	keys, err := r.Store.KeySet(e)
-	if err != nil || power == vm.PowerOn {
-		return keys, err
+func (r *Reconciler) noteDrift(ctx context.Context, key task, l *look, fields []string) error {
+	fields = r.table.drift(key, fields)
+	if len(fields) == 0 {
+		return nil
 	}
-	return keys.Filter(func(p extraconfig.Pair) bool { return !p.NonPersistent() }), nil
+	r.Observer.Drifted(len(fields))
+	return r.notes.drift(ctx, l.e, fields)
+}
+
+// synced notes that the VM was seen to hold what it should.
+func (r *Reconciler) synced(key task, l *look, done outcome, begun time.Time) {
+	was := pushedOf(l.desired)
+	r.table.update(key, func(row *row) {
+		row.PushedRevision = l.e.Revision
+		row.behind, row.drifting, row.pushed = false, nil, was
+		row.version, row.epoch, row.power = l.state.Version, l.state.Epoch, l.state.Power
+		if done.set+done.deleted > 0 {
+			row.LastPush = &LastPush{At: time.Now(), KeysSet: done.set, KeysDeleted: done.deleted, Duration: time.Since(begun)}
+		}
+	})
+}
+
+// deliver notes durably which execs this boot gets, before it gets them: no other boot ever will.
+func (r *Reconciler) deliver(ctx context.Context, l *look) (*store.Executor, error) {
+	if len(l.due) == 0 {
+		return l.e, nil
+	}
+	boots, err := r.Store.Deliver(ctx, l.e.Config.ID, l.boot, l.due)
+	if err != nil {
+		return nil, err
+	}
+	e := *l.e
+	e.Boots = boots
+	return &e, nil
 }
 
 // apply makes a change. One that was begun is seen through when the server stops.
@@ -171,14 +237,20 @@ func (r *Reconciler) apply(ctx context.Context, driver vm.Driver, instance strin
 }
 
 // confirm notes durably which read-write values the VM holds: what differs from them later is a report.
-func (r *Reconciler) confirm(ctx context.Context, e *store.Executor, instance string, desired extraconfig.KeySet) error {
+func (r *Reconciler) confirm(ctx context.Context, l *look) (*store.Executor, error) {
+	base, seen, had := l.base(), l.sighting(), l.e.Binding
+	if had.Base != nil && !had.TakeOver && had.Seen.Epoch == seen.Epoch && had.Seen.Power == seen.Power && maps.Equal(had.Base, base) {
+		return l.e, nil
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.ApplyLimit)
 	defer cancel()
-	err := r.Store.Confirm(ctx, e.Config.ID, instance, desired.Fields())
-	if isGone(err) {
-		return nil // unbound or deleted meanwhile: the event brings the next step
+	binding, err := r.Store.Confirm(ctx, l.e.Config.ID, had.Instance, base, seen)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	e := *l.e
+	e.Binding = binding
+	return &e, nil
 }
 
 // isGone reports that an executor or its binding is no longer what work began with.
@@ -191,45 +263,4 @@ func (r *Reconciler) driver(name string) (vm.Driver, error) {
 		return d, nil
 	}
 	return nil, fmt.Errorf("this server has no driver %q", name)
-}
-
-// clean removes our keys from a VM that was unbound.
-func (r *Reconciler) clean(ctx context.Context, driverName, instance string) error {
-	driver, err := r.driver(driverName)
-	if err != nil {
-		return err
-	}
-	defer r.vmLock.lock(driverName + "/" + instance)()
-	return r.cleanLeftover(ctx, driver, driverName, instance)
-}
-
-// cleanLeftover removes what an earlier binding left in a VM, if it has not been seen clean yet.
-func (r *Reconciler) cleanLeftover(ctx context.Context, driver vm.Driver, driverName, instance string) error {
-	u, err := r.Store.Unbinding(ctx, driverName, instance)
-	if err != nil || u == nil {
-		return err
-	}
-	if err := r.empty(ctx, driver, instance); err != nil {
-		return fmt.Errorf("clean the VM of executor %s: %w", u.Executor, err)
-	}
-	return r.Store.Cleaned(ctx, u.Driver, u.Instance)
-}
-
-// empty deletes every key of ours from a VM, and looks whether they are gone.
-func (r *Reconciler) empty(ctx context.Context, driver vm.Driver, instance string) error {
-	for range maxRounds {
-		state, err := driver.Observe(ctx, instance)
-		if err != nil {
-			return err
-		}
-		delta := extraconfig.Diff(r.Store.Codec().Parse(state.Keys), extraconfig.KeySet{})
-		if delta.Empty() {
-			return nil
-		}
-		err = r.apply(ctx, driver, instance, vm.Change{Delete: delta.Delete, Version: state.Version})
-		if err != nil && !errors.Is(err, vm.ErrConflict) {
-			return err
-		}
-	}
-	return errUnsettled
 }

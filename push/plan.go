@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/vmexecutor/config-server/extraconfig"
 	"github.com/vmexecutor/config-server/store"
@@ -28,42 +29,19 @@ func (e *VMError) Unwrap() error { return e.Err }
 // Plan looks at the VM and answers what a push would do, and changes nothing, neither in the VM
 // nor in the store. Errors are Push's own, and *VMError.
 func (r *Reconciler) Plan(ctx context.Context, id string) (Plan, error) {
-	e, err := r.Store.Executor(ctx, id)
+	l, err := r.lookOnly(ctx, id)
 	if err != nil {
 		return Plan{}, err
 	}
-	if e.Binding == nil {
-		return Plan{}, fmt.Errorf("plan %s: %w", id, store.ErrUnbound)
-	}
-	driver, err := r.driver(e.Binding.Driver)
-	if err != nil {
-		return Plan{}, &VMError{err}
-	}
-	if e.Binding.Instance == "" {
-		binding := *e.Binding
-		if binding.Instance, err = driver.Resolve(ctx, binding.Ref); err != nil {
-			return Plan{}, &VMError{err}
-		}
-		planned := *e
-		planned.Binding = &binding
-		e = &planned
-	}
-	v, err := r.observe(ctx, driver, e, e.Binding.Base)
-	if err != nil {
-		return Plan{}, &VMError{err}
-	}
-	if v.reported != nil {
-		reported := *e
-		reported.Config = e.Config.Clone()
-		if _, err := r.decodeReports(reported.Config, e.SecretKey, e.Binding.Base, v.observed, v.reported); err != nil {
-			return Plan{}, err
-		}
-		if v.desired, err = r.desired(&reported, v.state.Power); err != nil {
+	now := time.Now()
+	if len(l.reported)+len(l.ended) > 0 {
+		if err := r.accept(ctx, l, r.tryReport(id)); err != nil {
 			return Plan{}, err
 		}
 	}
-	delta := extraconfig.Diff(v.observed, v.desired)
-	p := Plan{Revision: e.Revision, Set: delta.Set, Delete: delta.Delete, Unchanged: v.desired.Len() - len(delta.Set)}
+	l.held, _ = r.table.get(task{executor: id}).hold(l.torn, now, r.TornWait)
+	delta := l.delta()
+	p := Plan{Revision: l.e.Revision, Set: delta.Set, Delete: delta.Delete, Unchanged: l.desired.Len() - len(delta.Set)}
 	for _, pair := range delta.Set {
 		p.Bytes += len(pair.Key) + len(pair.Value)
 	}
@@ -74,4 +52,40 @@ func (r *Reconciler) Plan(ctx context.Context, id string) (Plan, error) {
 		p.Calls = 1
 	}
 	return p, nil
+}
+
+// tryReport answers what a report would do, without doing it.
+func (r *Reconciler) tryReport(id string) reportFunc {
+	return func(ctx context.Context, _ map[string]string, apply applyFunc) (*store.Executor, error) {
+		return r.Store.CheckReport(ctx, id, apply)
+	}
+}
+
+// lookOnly looks at the VM of an executor as a push would, and changes nothing.
+func (r *Reconciler) lookOnly(ctx context.Context, id string) (*look, error) {
+	e, err := r.Store.Executor(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if e.Binding == nil {
+		return nil, fmt.Errorf("look at the VM of %s: %w", id, store.ErrUnbound)
+	}
+	driver, err := r.driver(e.Binding.Driver)
+	if err != nil {
+		return nil, &VMError{err}
+	}
+	if e.Binding.Instance == "" {
+		binding := *e.Binding
+		if binding.Instance, err = driver.Resolve(ctx, binding.Ref); err != nil {
+			return nil, &VMError{err}
+		}
+		pinned := *e
+		pinned.Binding = &binding
+		e = &pinned
+	}
+	l, err := r.observe(ctx, driver, e)
+	if err != nil {
+		return nil, &VMError{err}
+	}
+	return l, nil
 }

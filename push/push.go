@@ -24,19 +24,29 @@ type Options struct {
 	Drivers map[string]vm.Driver // by the name that bindings use
 	Logger  *slog.Logger
 
+	Observer Observer // for metrics; nil for nobody
+
 	InFlight   int           // VMs worked on at once; 64
+	Rate       float64       // changes of VMs a second, all together; 0 for no limit
 	Resync     time.Duration // between two looks at a VM that nothing was heard of; 10m
 	RetryMin   time.Duration // the first delay after a failure; 500ms
 	RetryMax   time.Duration // the longest delay after failures; 30s
 	ApplyLimit time.Duration // for a change that was begun, and its confirmation, a shutdown notwithstanding; 30s
+	TornWait   time.Duration // how long what a guest wrote and does not parse is left alone: it may still be writing; 500ms
+	GoneAfter  time.Duration // after which a VM that has to be cleaned, and is not there, is given up; 1h
 }
 
 func (o *Options) defaults() {
+	if o.Observer == nil {
+		o.Observer = nobody{}
+	}
 	setDefault(&o.InFlight, 64)
 	setDefault(&o.Resync, 10*time.Minute)
 	setDefault(&o.RetryMin, 500*time.Millisecond)
 	setDefault(&o.RetryMax, 30*time.Second)
 	setDefault(&o.ApplyLimit, 30*time.Second)
+	setDefault(&o.TornWait, 500*time.Millisecond)
+	setDefault(&o.GoneAfter, time.Hour)
 }
 
 func setDefault[T comparable](v *T, d T) {
@@ -49,15 +59,23 @@ func setDefault[T comparable](v *T, d T) {
 // Reconciler pushes. Make one with New, and Run it.
 type Reconciler struct {
 	Options
-	queue  *queue
-	table  *table
-	vmLock keyedMutex // by driver and instance: one VM is worked on by one worker
+	queue   *queue
+	table   *table
+	gate    *gate
+	notes   *notes
+	outages map[string]*outage // by driver
+	vmLock  keyedMutex         // by driver and instance: one VM is worked on by one worker
 }
 
 // New makes a Reconciler that does nothing until Run.
 func New(o Options) *Reconciler {
 	o.defaults()
-	return &Reconciler{Options: o, queue: newQueue(), table: newTable()}
+	r := &Reconciler{Options: o, queue: newQueue(), table: newTable(), gate: newGate(o.Rate), outages: map[string]*outage{}}
+	r.notes = newNotes(func(ctx context.Context, e store.Event) error { return o.Store.Note(ctx, e) })
+	for name := range o.Drivers {
+		r.outages[name] = &outage{}
+	}
+	return r
 }
 
 // task is a unit of work: an executor to converge, or a VM to clean after an unbinding.
@@ -77,13 +95,29 @@ func (t task) String() string {
 // Run works until ctx ends, then finishes the changes that are under way. It returns an error
 // only when the store cannot be read any more.
 func (r *Reconciler) Run(ctx context.Context) error {
-	var workers sync.WaitGroup
+	var telling, workers sync.WaitGroup
+	tellCtx, told := context.WithCancel(context.WithoutCancel(ctx))
+	telling.Go(func() {
+		if err := r.notes.run(tellCtx); err != nil {
+			r.Logger.Error("events could not be written", "error", err)
+		}
+	})
+	defer telling.Wait()
+	defer told() // after the workers, who may have something to tell
+	listenCtx, deaf := context.WithCancel(ctx)
 	defer workers.Wait()
 	defer r.queue.close() // first: lets the workers end
+	defer deaf()
 	for range r.InFlight {
 		workers.Go(func() { r.work(ctx) })
 	}
-	workers.Go(func() { r.sweep(ctx) })
+	workers.Go(func() { r.sweep(listenCtx) })
+	if r.gate != nil {
+		workers.Go(func() { r.gate.run(listenCtx) })
+	}
+	for name, driver := range r.Drivers {
+		workers.Go(func() { r.listen(listenCtx, name, driver) })
+	}
 	for {
 		err := r.follow(ctx)
 		switch {
@@ -97,115 +131,52 @@ func (r *Reconciler) Run(ctx context.Context) error {
 	}
 }
 
-// follow queues all there is, and then what the feed names, until the feed ends.
-func (r *Reconciler) follow(ctx context.Context) error {
-	revision, err := r.enqueueAll(ctx)
-	if err != nil {
-		return err
-	}
-	for e, err := range r.Store.Watch(ctx, revision) {
-		if err != nil {
-			return err
-		}
-		if err := r.enqueueEvent(ctx, e); err != nil {
-			return err
-		}
-	}
-	return store.ErrClosed
-}
-
-func (r *Reconciler) enqueueAll(ctx context.Context) (uint64, error) {
-	executors, revision, err := r.Store.Executors(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for _, e := range executors {
-		if e.Binding != nil {
-			r.queue.add(task{executor: e.Config.ID})
-		}
-	}
-	return revision, r.enqueueUnbindings(ctx)
-}
-
-func (r *Reconciler) enqueueUnbindings(ctx context.Context) error {
-	unbindings, err := r.Store.Unbindings(ctx)
-	if err != nil {
-		return err
-	}
-	for _, u := range unbindings {
-		r.queue.add(task{driver: u.Driver, instance: u.Instance})
-	}
-	return nil
-}
-
-// enqueueEvent queues what a commit may have changed. What this package itself commits
-// (resolve, confirm, report, clean) is already acted on by the worker that committed it.
-func (r *Reconciler) enqueueEvent(ctx context.Context, e store.Event) error {
-	switch e.Action {
-	case store.ActionResolve, store.ActionConfirm, store.ActionReport, store.ActionClean:
-		return nil
-	}
-	if e.Kind == store.KindNetwork {
-		ids, err := r.Store.ExecutorsOn(ctx, e.ID)
-		for _, id := range ids {
-			r.queue.add(task{executor: id})
-		}
-		return err
-	}
-	r.queue.add(task{executor: e.ID})
-	if e.Kind == store.KindVM || e.Action == store.ActionDelete {
-		return r.enqueueUnbindings(ctx)
-	}
-	return nil
-}
-
-// sweep looks at every VM now and then: hints can be lost, and VMs change behind our back.
-func (r *Reconciler) sweep(ctx context.Context) {
-	tick := time.NewTicker(r.Resync)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if _, err := r.enqueueAll(ctx); err != nil && ctx.Err() == nil {
-				r.Logger.Error("sweep could not read the store", "error", err)
-			}
-		}
-	}
-}
-
 func (r *Reconciler) work(ctx context.Context) {
 	for {
-		t, ok := r.queue.next()
+		j, ok := r.queue.next()
 		if !ok {
 			return
 		}
-		r.queue.done(t, r.attempt(ctx, t))
+		again, failed := r.attempt(ctx, j)
+		r.queue.done(j.task, again, failed)
 	}
 }
 
-// attempt does a task once and answers when to do it again: never, unless it failed.
-func (r *Reconciler) attempt(ctx context.Context, t task) (again time.Duration) {
+// attempt does a task once and answers when to do it again: never, unless it failed or has to wait for a guest.
+func (r *Reconciler) attempt(ctx context.Context, j job) (again time.Duration, failed bool) {
 	if ctx.Err() != nil {
-		return 0 // stopping: the next start looks at everything
+		return 0, false // stopping: the next start looks at everything
 	}
+	if !j.whole && r.undisturbed(ctx, j.task) {
+		return 0, false
+	}
+	begun := time.Now()
+	var done outcome
 	var err error
-	if t.executor != "" {
-		err = r.converge(ctx, t.executor)
+	if j.executor != "" {
+		done, err = r.converge(ctx, j)
 	} else {
-		err = r.clean(ctx, t.driver, t.instance)
+		again, err = r.clean(ctx, j)
 	}
 	switch {
 	case err == nil:
-		r.table.succeeded(t)
-		return 0
+		r.table.succeeded(j.task)
+		if done.seen {
+			r.Observer.Pushed(done.result(), time.Since(begun), done.set, done.deleted)
+		}
+		return again + done.again, false
 	case ctx.Err() != nil:
-		return 0
+		return 0, false
 	}
-	attempts, delay := r.table.failed(t, err, r.RetryMin, r.RetryMax)
-	r.Logger.Warn("push failed", "target", t.String(), "attempt", attempts, "retry", delay, "error", err)
-	return delay
+	r.Observer.Pushed(ResultFailed, time.Since(begun), done.set, done.deleted)
+	r.Observer.Retrying()
+	attempts, delay := r.table.failed(j.task, err, r.RetryMin, r.RetryMax)
+	level := slog.LevelWarn
+	if errors.Is(err, errOutage) {
+		level = slog.LevelDebug // it was told of once
+	}
+	r.Logger.Log(ctx, level, "push failed", "target", j.String(), "attempt", attempts, "retry", delay, "error", err)
+	return delay, true
 }
 
 // Push converges an executor now and waits for the outcome, which is in the status: an error
@@ -217,6 +188,12 @@ func (r *Reconciler) Push(ctx context.Context, id string) (Status, error) {
 	}
 	if e.Binding == nil {
 		return Status{}, fmt.Errorf("push %s: %w", id, store.ErrUnbound)
+	}
+	if d, ok := r.Drivers[e.Binding.Driver].(vm.Refresher); ok {
+		// Who asks knows what was done to the VM until now. That the hypervisor is away shows in the status.
+		if err := d.Refresh(ctx); err != nil && ctx.Err() != nil {
+			return Status{}, fmt.Errorf("push %s: %w", id, err)
+		}
 	}
 	if err := r.queue.wait(ctx, task{executor: id}); err != nil {
 		return Status{}, fmt.Errorf("push %s: %w", id, err)

@@ -10,12 +10,26 @@ import (
 // ErrStopped answers who waits for work that will not be done any more.
 var ErrStopped = errors.New("the server is stopping")
 
+// class says how urgent a task is.
+type class int
+
+const (
+	fromClient class = iota // a client changed something, or asked
+	fromHint                // a VM may have changed
+	fromRepair              // retries, sweeps, and all there is at the start
+	classes
+)
+
+// turns says whose turn it is: clients come first, and nobody waits for ever.
+var turns = [8]class{fromClient, fromClient, fromHint, fromClient, fromClient, fromHint, fromClient, fromRepair}
+
 // queue hands out each task to one worker at a time. A task that is added while it is worked on
 // is handed out once more afterwards, however often it was added: bursts coalesce.
 type queue struct {
 	mu     sync.Mutex
 	wake   *sync.Cond
-	ready  []task
+	ready  [classes][]task // one that moved up is left behind where it was, and passed over
+	turn   int
 	tasks  map[task]*entry // queued, running or waiting for a retry
 	closed bool
 }
@@ -23,7 +37,11 @@ type queue struct {
 type entry struct {
 	queued  bool
 	running bool
+	class   class           // while it is queued
+	whole   bool            // more than a hint asked for it
+	since   time.Time       // when it was queued
 	retry   *time.Timer     // set while it waits for its retry
+	failed  bool            // the retry is one of a failure: a hint does not bring it forward
 	waiters []chan struct{} // closed when the run that begins next has ended
 	served  []chan struct{} // those of the present run
 }
@@ -34,31 +52,44 @@ func newQueue() *queue {
 	return q
 }
 
-// add has t worked on as soon as a worker is free; a pending retry is brought forward.
-func (q *queue) add(t task) {
+// add has t worked on as soon as it is its turn; a pending retry is brought forward, but not by a hint when it is that of a failure:
+// what fails may make the hint.
+func (q *queue) add(t task, c class) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.addLocked(t)
+	q.addLocked(t, c)
 }
 
-func (q *queue) addLocked(t task) *entry {
+func (q *queue) addLocked(t task, c class) *entry {
 	e := q.tasks[t]
 	if e == nil {
 		e = &entry{}
 		q.tasks[t] = e
 	}
 	if e.retry != nil {
+		if e.failed && c == fromHint {
+			return e
+		}
 		e.retry.Stop()
 		e.retry = nil
 	}
-	if !e.queued && !q.closed {
-		e.queued = true
-		if !e.running {
-			q.ready = append(q.ready, t)
-			q.wake.Signal()
-		}
+	if q.closed {
+		return e
+	}
+	moved := !e.queued || c < e.class
+	if !e.queued {
+		e.queued, e.since, e.class = true, time.Now(), c
+	}
+	e.class, e.whole = min(e.class, c), e.whole || c != fromHint
+	if moved && !e.running {
+		q.push(t, e)
 	}
 	return e
+}
+
+func (q *queue) push(t task, e *entry) {
+	q.ready[e.class] = append(q.ready[e.class], t)
+	q.wake.Signal()
 }
 
 // wait adds t and waits until a run that began after the call has ended.
@@ -69,7 +100,7 @@ func (q *queue) wait(ctx context.Context, t task) error {
 		return ErrStopped
 	}
 	ended := make(chan struct{})
-	e := q.addLocked(t)
+	e := q.addLocked(t, fromClient)
 	e.waiters = append(e.waiters, ended)
 	q.mu.Unlock()
 	select {
@@ -80,26 +111,56 @@ func (q *queue) wait(ctx context.Context, t task) error {
 	}
 }
 
-// next waits for a task; false means that the queue is closed.
-func (q *queue) next() (task, bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for len(q.ready) == 0 && !q.closed {
-		q.wake.Wait()
-	}
-	if q.closed {
-		return task{}, false
-	}
-	t := q.ready[0]
-	q.ready = q.ready[1:]
-	e := q.tasks[t]
-	e.queued, e.running = false, true
-	e.served, e.waiters = e.waiters, nil
-	return t, true
+// job is a task as it is handed out.
+type job struct {
+	task
+	class class
+	whole bool // false: a hint alone asked for it
 }
 
-// done ends the run of t; unless again is zero or t was added meanwhile, it is retried after that long.
-func (q *queue) done(t task, again time.Duration) {
+// next waits for a task; false means that the queue is closed.
+func (q *queue) next() (job, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for {
+		if q.closed {
+			return job{}, false
+		}
+		if t, e := q.pop(); e != nil {
+			j := job{task: t, class: e.class, whole: e.whole}
+			e.queued, e.running, e.whole = false, true, false
+			e.served, e.waiters = e.waiters, nil
+			return j, true
+		}
+		q.wake.Wait()
+	}
+}
+
+// pop takes the first task of the class whose turn it is, or else of the most urgent.
+func (q *queue) pop() (task, *entry) {
+	for _, c := range [...]class{turns[q.turn], fromClient, fromHint, fromRepair} {
+		if q.trim(c); len(q.ready[c]) > 0 {
+			t := q.ready[c][0]
+			q.ready[c] = q.ready[c][1:]
+			q.turn = (q.turn + 1) % len(turns)
+			return t, q.tasks[t]
+		}
+	}
+	return task{}, nil
+}
+
+// trim drops what is first in a class and is not in it any more.
+func (q *queue) trim(c class) {
+	for len(q.ready[c]) > 0 {
+		if e := q.tasks[q.ready[c][0]]; e != nil && e.queued && !e.running && e.class == c {
+			return
+		}
+		q.ready[c] = q.ready[c][1:]
+	}
+}
+
+// done ends the run of t; unless again is zero or t was added meanwhile, it is done again after that long.
+func (q *queue) done(t task, again time.Duration, failed bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	e := q.tasks[t]
@@ -108,13 +169,40 @@ func (q *queue) done(t task, again time.Duration) {
 	switch {
 	case q.closed:
 	case e.queued:
-		q.ready = append(q.ready, t)
-		q.wake.Signal()
+		q.push(t, e)
 	case again > 0:
-		e.retry = time.AfterFunc(again, func() { q.add(t) })
+		e.failed = failed
+		e.retry = time.AfterFunc(again, func() { q.add(t, fromRepair) })
 	default:
 		delete(q.tasks, t)
 	}
+}
+
+// depth gives how many tasks wait for a worker, and since when the first of them does.
+func (q *queue) depth() (n int, oldest time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, e := range q.tasks {
+		if !e.queued {
+			continue
+		}
+		n++
+		if oldest.IsZero() || e.since.Before(oldest) {
+			oldest = e.since
+		}
+	}
+	return n, oldest
+}
+
+// busy gives the tasks that wait or are worked on.
+func (q *queue) busy() map[task]bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	busy := make(map[task]bool, len(q.tasks))
+	for t := range q.tasks {
+		busy[t] = true
+	}
+	return busy
 }
 
 // close ends every next, and every wait whose run will not come.
@@ -140,39 +228,4 @@ func (e *entry) release() {
 		close(c)
 	}
 	e.served = nil
-}
-
-// keyedMutex locks by name.
-type keyedMutex struct {
-	mu    sync.Mutex
-	locks map[string]*namedLock
-}
-
-type namedLock struct {
-	mu    sync.Mutex
-	users int
-}
-
-// lock waits for name and returns what unlocks it.
-func (k *keyedMutex) lock(name string) (unlock func()) {
-	k.mu.Lock()
-	if k.locks == nil {
-		k.locks = map[string]*namedLock{}
-	}
-	l := k.locks[name]
-	if l == nil {
-		l = &namedLock{}
-		k.locks[name] = l
-	}
-	l.users++
-	k.mu.Unlock()
-	l.mu.Lock()
-	return func() {
-		l.mu.Unlock()
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if l.users--; l.users == 0 {
-			delete(k.locks, name)
-		}
-	}
 }

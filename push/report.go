@@ -5,90 +5,84 @@ import (
 	"errors"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/extraconfig"
 	"github.com/vmexecutor/config-server/store"
 )
 
-// reports finds the read-write fields that the guest has set: those whose value in the VM differs
-// from the base (what was last pushed or accepted), unless a client changed the field since. With no
-// base there are none: at the first bind the store wins. Absence is never a report.
-func reports(e *store.Executor, base map[string]string, observed, desired extraconfig.KeySet) map[string]string {
-	if base == nil {
-		return nil
-	}
-	var found map[string]string
-	want := desired.Fields()
-	for field, digest := range observed.Fields() {
-		if digest == want[field] || digest == base[field] || want[field] != base[field] || follows(e.Config, field) {
-			continue
-		}
-		if found == nil {
-			found = map[string]string{}
-		}
-		found[field] = digest
-	}
-	return found
-}
+type (
+	applyFunc  = func(*executor.ExecutorConfig) ([]string, error)
+	reportFunc func(ctx context.Context, base map[string]string, apply applyFunc) (*store.Executor, error)
+)
 
-// follows reports whether a field is a container network's and so not the guest's to set.
-func follows(c *executor.ExecutorConfig, field string) bool {
-	name, ok := strings.CutPrefix(field, "networks.")
-	if !ok {
-		return false
-	}
-	name, ok = strings.CutSuffix(name, ".network.type")
-	if !ok {
-		return false
-	}
-	endpoint := c.Networks[name]
-	return endpoint != nil && endpoint.NetworkRef != ""
-}
-
-// accept puts the guest's reports into the store. Fields that do not parse, or would make the executor
-// invalid, are left out: they are drift, and the next change puts them back. It answers a nil executor
-// when the binding went away meanwhile.
-func (r *Reconciler) accept(ctx context.Context, e *store.Executor, base map[string]string, v *view) (*store.Executor, map[string]string, error) {
-	fields := v.reported
-	for len(fields) > 0 {
-		accepted := maps.Clone(base)
-		maps.Copy(accepted, fields)
-		next, err := r.Store.Report(ctx, e.Config.ID, e.Binding.Instance, accepted, func(c *executor.ExecutorConfig) ([]string, error) {
-			return r.decodeReports(c, e.SecretKey, base, v.observed, fields)
-		})
+// accept takes what the guest reported, and the end of execs, into the store by way of report. Fields that would make the executor
+// invalid are left out: they are drift, and the next change puts them back. The look goes on with the executor as it is then.
+func (r *Reconciler) accept(ctx context.Context, l *look, report reportFunc) error {
+	for len(l.reported)+len(l.ended) > 0 {
+		base := maps.Clone(l.e.Binding.Base)
+		e, err := report(ctx, base, func(c *executor.ExecutorConfig) ([]string, error) { return r.takeReports(c, l, base) })
 		var faults executor.Faults
 		switch {
-		case errors.As(err, &faults):
-			r.Logger.Warn("guest reported values that cannot be", "executor", e.Config.ID, "error", faults)
-			fields = without(fields, faults)
+		case errors.As(err, &faults) && len(l.reported) > 0:
+			l.reported = without(l.reported, faults)
 			continue
-		case isGone(err):
-			return nil, nil, nil
 		case err != nil:
-			return nil, nil, err
+			return err
 		}
-		return next, accepted, nil
+		accepted, binding := *e, *l.e.Binding
+		if e.Binding != nil {
+			binding = *e.Binding
+		}
+		binding.Base = base
+		accepted.Binding = &binding
+		l.e = &accepted
+		break
 	}
-	return e, base, nil
+	return r.ask(l)
 }
 
-// decodeReports reads the fields onto c, but for those that a client changed since we looked.
-func (r *Reconciler) decodeReports(c *executor.ExecutorConfig, secretKey []byte, base map[string]string, observed extraconfig.KeySet, fields map[string]string) ([]string, error) {
-	now, err := r.Store.Codec().Encode(c, extraconfig.WithSecretKey(secretKey))
+// report stores what the guest says: it is what the VM is compared with from now on.
+func (r *Reconciler) report(id, instance string) reportFunc {
+	return func(ctx context.Context, base map[string]string, apply applyFunc) (*store.Executor, error) {
+		return r.Store.Report(ctx, id, instance, base, apply)
+	}
+}
+
+// takeReports reads the reported fields onto c, but for those that a client changed since we looked, marks the execs that are over,
+// and brings base up to date: it has the fields as they are written, which is not always how the guest wrote them.
+func (r *Reconciler) takeReports(c *executor.ExecutorConfig, l *look, base map[string]string) ([]string, error) {
+	codec, key := r.Store.Codec(), extraconfig.WithSecretKey(l.e.SecretKey)
+	keys, err := codec.Encode(c, key)
 	if err != nil {
 		return nil, err
 	}
-	present := now.Fields()
-	changed, err := r.Store.Codec().DecodeReports(c, observed.Map(), func(field string) bool {
-		_, reported := fields[field]
-		return reported && present[field] == base[field]
-	})
-	var unparsable extraconfig.Errors
-	if errors.As(err, &unparsable) {
-		return changed, nil // each is drift of that field alone
+	present := keys.Fields()
+	for field := range l.reported { // this may not be the first try
+		if base[field] = l.e.Binding.Base[field]; base[field] == "" {
+			delete(base, field)
+		}
 	}
-	return changed, err
+	take := func(field string) bool {
+		return l.reported[field] != "" && present[field] == l.e.Binding.Base[field]
+	}
+	changed, err := codec.DecodeReports(c, l.observed.Map(), take)
+	if err != nil && !errors.As(err, new(extraconfig.Errors)) {
+		return nil, err
+	}
+	endExecs(c, l.ended, time.Now())
+	c.Canonicalize()
+	if keys, err = codec.Encode(c, key); err != nil {
+		return changed, nil //nolint:nilerr // what cannot be encoded the store refuses, and names
+	}
+	written := keys.Fields()
+	for _, field := range changed {
+		if base[field] = written[field]; base[field] == "" {
+			delete(base, field)
+		}
+	}
+	return changed, nil
 }
 
 // without drops the fields that have faults, or all when none of them is to blame.

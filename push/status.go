@@ -2,8 +2,6 @@ package push
 
 import (
 	"context"
-	"math/rand/v2"
-	"sync"
 	"time"
 
 	"github.com/vmexecutor/config-server/store"
@@ -69,86 +67,10 @@ func (s *row) of(e *store.Executor) Status {
 	switch {
 	case s.LastError != "":
 		s.State = StateFailed
-	case e.Binding.Instance != "" && s.instance == e.Binding.Instance && s.PushedRevision >= e.Revision:
+	case e.Binding.Instance != "" && s.instance == e.Binding.Instance && !s.behind && s.PushedRevision >= e.Revision:
 		s.State = StateSynced
 	default:
 		s.State = StatePending
 	}
 	return s.Status
-}
-
-// table holds what was seen of each task's VM.
-type table struct {
-	mu   sync.Mutex
-	rows map[task]*row
-}
-
-type row struct {
-	Status
-	instance string // the VM that PushedRevision was pushed to
-}
-
-func newTable() *table { return &table{rows: map[task]*row{}} }
-
-func (t *table) get(key task) row {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if r := t.rows[key]; r != nil {
-		return *r
-	}
-	return row{Status: Status{Power: vm.PowerUnknown}}
-}
-
-func (t *table) update(key task, change func(*row)) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r := t.rows[key]
-	if r == nil {
-		r = &row{Status: Status{Power: vm.PowerUnknown}}
-		t.rows[key] = r
-	}
-	change(r)
-}
-
-func (t *table) forget(key task) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.rows, key)
-}
-
-func (t *table) observed(key task, power vm.Power, now time.Time) {
-	t.update(key, func(r *row) {
-		if r.Power != power {
-			r.Power, r.PowerSince = power, now
-		}
-		r.ObservedAt = now
-	})
-}
-
-// succeeded clears a failure. A row that holds nothing else is dropped.
-func (t *table) succeeded(key task) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	r := t.rows[key]
-	if r == nil {
-		return
-	}
-	r.LastError, r.Attempts, r.NextRetry = "", 0, time.Time{}
-	if key.executor == "" {
-		delete(t.rows, key)
-	}
-}
-
-// failed notes a failure and plans the retry: exponential, with a fifth of jitter so that VMs
-// which failed together do not come back together.
-func (t *table) failed(key task, err error, shortest, longest time.Duration) (attempts int, delay time.Duration) {
-	t.update(key, func(r *row) {
-		delay = min(longest, shortest<<min(r.Attempts, 20))
-		delay += time.Duration((rand.Float64() - 0.5) * 0.4 * float64(delay)) //nolint:gosec // jitter is no secret
-		r.Attempts++
-		r.LastError = err.Error()
-		r.NextRetry = time.Now().Add(delay)
-		attempts = r.Attempts
-	})
-	return attempts, delay
 }

@@ -114,7 +114,7 @@ func init() {
           {
             "maxLength": 128,
             "type": "string",
-            "description": "What a person types for an executor: an id that begins so, or exactly this name. A full id comes first, then the name, then a beginning that is\nonly one executor's; two items answer which it is.\n",
+            "description": "What a person types for an executor: an id that begins so, or exactly this name. The executor with this id comes first, then those with this name, then those whose id\nbegins so: with ` + "`" + `limit=2` + "`" + ` the answer tells which it is, and whether there are several.\n",
             "name": "lookup",
             "in": "query"
           },
@@ -1575,6 +1575,13 @@ func init() {
             "$ref": "#/parameters/continue"
           },
           {
+            "maxLength": 128,
+            "type": "string",
+            "description": "The network's own ` + "`" + `id` + "`" + ` begins so, or this is its name.",
+            "name": "lookup",
+            "in": "query"
+          },
+          {
             "type": "array",
             "items": {
               "type": "string"
@@ -2907,7 +2914,7 @@ func init() {
           "x-omitempty": false
         },
         "type": {
-          "description": "Identifies the kind of problem; ` + "`" + `about:blank` + "`" + ` when the status says it all.",
+          "description": "Identifies the kind of problem; ` + "`" + `about:blank` + "`" + ` when the status says it all. Those of 409 begin with ` + "`" + `urn:config-server:problem:` + "`" + ` and go on with ` + "`" + `exists` + "`" + ` (the id or name is taken),\n` + "`" + `name-taken` + "`" + ` (by another executor, see ` + "`" + `unique` + "`" + `), ` + "`" + `address-taken` + "`" + ` (on the container network), ` + "`" + `in-use` + "`" + ` (endpoints follow the network), ` + "`" + `vm-claimed` + "`" + ` (by another executor), ` + "`" + `unbound` + "`" + ` (there is\nno VM to push to) or ` + "`" + `vm-unavailable` + "`" + ` (it cannot be looked at).\n",
           "type": "string",
           "x-omitempty": false
         }
@@ -3037,7 +3044,7 @@ func init() {
       "type": "object",
       "properties": {
         "active": {
-          "description": "Whether the guest should run the session at all.",
+          "description": "Whether the guest should run the session. Changed to false while it runs, it asks the guest to end the process with ` + "`" + `stopSignal` + "`" + `.",
           "type": "boolean",
           "x-vice-key": "active",
           "x-vice-scope": "read-only"
@@ -3379,6 +3386,10 @@ func init() {
           ],
           "example": "vsphere"
         },
+        "instance": {
+          "description": "The instance UUID of the VM that ` + "`" + `ref` + "`" + ` was resolved to, for good. Absent until then. Set by the server; ignored in requests.",
+          "type": "string"
+        },
         "interaction": {
           "description": "URL that the guest's agent connects to in order to be attached to.",
           "type": "string",
@@ -3705,7 +3716,7 @@ func init() {
           {
             "maxLength": 128,
             "type": "string",
-            "description": "What a person types for an executor: an id that begins so, or exactly this name. A full id comes first, then the name, then a beginning that is\nonly one executor's; two items answer which it is.\n",
+            "description": "What a person types for an executor: an id that begins so, or exactly this name. The executor with this id comes first, then those with this name, then those whose id\nbegins so: with ` + "`" + `limit=2` + "`" + ` the answer tells which it is, and whether there are several.\n",
             "name": "lookup",
             "in": "query"
           },
@@ -5710,6 +5721,13 @@ func init() {
             "in": "query"
           },
           {
+            "maxLength": 128,
+            "type": "string",
+            "description": "The network's own ` + "`" + `id` + "`" + ` begins so, or this is its name.",
+            "name": "lookup",
+            "in": "query"
+          },
+          {
             "type": "array",
             "items": {
               "type": "string"
@@ -7126,7 +7144,7 @@ func init() {
           "x-omitempty": false
         },
         "type": {
-          "description": "Identifies the kind of problem; ` + "`" + `about:blank` + "`" + ` when the status says it all.",
+          "description": "Identifies the kind of problem; ` + "`" + `about:blank` + "`" + ` when the status says it all. Those of 409 begin with ` + "`" + `urn:config-server:problem:` + "`" + ` and go on with ` + "`" + `exists` + "`" + ` (the id or name is taken),\n` + "`" + `name-taken` + "`" + ` (by another executor, see ` + "`" + `unique` + "`" + `), ` + "`" + `address-taken` + "`" + ` (on the container network), ` + "`" + `in-use` + "`" + ` (endpoints follow the network), ` + "`" + `vm-claimed` + "`" + ` (by another executor), ` + "`" + `unbound` + "`" + ` (there is\nno VM to push to) or ` + "`" + `vm-unavailable` + "`" + ` (it cannot be looked at).\n",
           "type": "string",
           "x-omitempty": false
         }
@@ -7256,7 +7274,7 @@ func init() {
       "type": "object",
       "properties": {
         "active": {
-          "description": "Whether the guest should run the session at all.",
+          "description": "Whether the guest should run the session. Changed to false while it runs, it asks the guest to end the process with ` + "`" + `stopSignal` + "`" + `.",
           "type": "boolean",
           "x-vice-key": "active",
           "x-vice-scope": "read-only"
@@ -7597,6 +7615,10 @@ func init() {
             "vsphere"
           ],
           "example": "vsphere"
+        },
+        "instance": {
+          "description": "The instance UUID of the VM that ` + "`" + `ref` + "`" + ` was resolved to, for good. Absent until then. Set by the server; ignored in requests.",
+          "type": "string"
         },
         "interaction": {
           "description": "URL that the guest's agent connects to in order to be attached to.",

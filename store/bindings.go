@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"maps"
 	"reflect"
 	"strings"
 	"unicode"
@@ -23,6 +22,9 @@ type Binding struct {
 	Instance string            // the VM that Ref was resolved to, for good; empty until then
 	Base     map[string]string // read-write fields as last pushed or accepted (KeySet.Fields); nil before the first push
 	Revision uint64            // of the last change by a client
+
+	Seen    Sighting            // goes with Base
+	Earlier map[string][]string // digests that read-write fields had in Base before, the latest last
 }
 
 // Unbinding is a VM that an executor was delivered to and is not any more. It still has to be seen clean.
@@ -90,7 +92,7 @@ func (t *txn) bind(id string, old *bindingRecord, at uint64, b Binding) (*Bindin
 	vm.Canonicalize()
 	rec := &bindingRecord{Driver: b.Driver, Ref: canonicalRef(b.Ref), VM: *vm, TakeOver: b.TakeOver}
 	if old != nil && old.Driver == rec.Driver && (old.Ref == rec.Ref || canonicalRef(old.Instance) == rec.Ref) {
-		rec.Instance, rec.Base = old.Instance, old.Base
+		rec.Instance, rec.Base, rec.Seen, rec.Earlier = old.Instance, old.Base, old.Seen, old.Earlier
 		rec.TakeOver = b.TakeOver && old.Base == nil // it was forgotten after the first push, and stays so
 		if rec.Ref == old.Ref && rec.TakeOver == old.TakeOver && reflect.DeepEqual(rec.VM, old.VM) {
 			return old.binding(at), errUnchanged
@@ -203,67 +205,6 @@ func (s *Store) Pin(ctx context.Context, id string, resolved *Binding, instance 
 	return err
 }
 
-// Confirm notes that the VM was seen to hold the read-write fields of base. ErrConflict when the executor is bound to
-// another VM by now, ErrUnbound when it is to none.
-func (s *Store) Confirm(ctx context.Context, id, instance string, base map[string]string) error {
-	_, err := s.update(ctx, func(t *txn) error {
-		b, at, err := t.pinned(id, instance)
-		if err != nil {
-			return err
-		}
-		if b.Base != nil && maps.Equal(b.Base, base) && !b.TakeOver {
-			return errUnchanged
-		}
-		b.Revision, b.Base, b.TakeOver = or(b.Revision, at), base, false
-		t.event = Event{Kind: KindVM, ID: id, Action: ActionConfirm}
-		return t.write(bindingKey(id), b)
-	})
-	return err
-}
-
-// pinned reads a binding that must be to an instance.
-func (t *txn) pinned(id, instance string) (*bindingRecord, uint64, error) {
-	var b bindingRecord
-	at, found, err := t.read(bindingKey(id), &b)
-	switch {
-	case err != nil:
-		return nil, 0, err
-	case !found:
-		return nil, 0, ErrUnbound
-	case b.Instance != instance:
-		return nil, 0, ErrConflict
-	}
-	return &b, at, nil
-}
-
-// Report stores what a guest reported. apply sets the fields on a copy of the configuration and names those that changed;
-// base are the read-write fields of the VM with the report accepted. It may be called more than once. Errors:
-// executor.Faults when the report is not valid, ErrNotFound, and those of Confirm.
-func (s *Store) Report(ctx context.Context, id, instance string, base map[string]string, apply func(*executor.ExecutorConfig) ([]string, error)) (e *Executor, err error) {
-	revision, err := s.update(ctx, func(t *txn) error {
-		old, err := t.load(id)
-		if err != nil || old == nil {
-			return firstOf(err, notFound("executor", id))
-		}
-		b, boundAt, err := t.pinned(id, instance)
-		if err != nil {
-			return err
-		}
-		next := old.Config.Clone()
-		if _, err = apply(next); err != nil {
-			return err
-		}
-		next.Canonicalize()
-		if e, err = s.replaceExecutor(t, old, next, ActionReport, &writeOptions{}); err != nil {
-			return err
-		}
-		b.Revision, b.Base = or(b.Revision, boundAt), base
-		e.Binding = b.binding(b.Revision)
-		return t.write(bindingKey(id), b)
-	})
-	return settled(e, revision, err)
-}
-
 // Unbindings gives the VMs that still have to be cleaned.
 func (s *Store) Unbindings(ctx context.Context) (list []Unbinding, err error) {
 	err = s.engine.View(ctx, func(snap Snapshot) error {
@@ -319,7 +260,10 @@ func (s *Store) Cleaned(ctx context.Context, driver, instance string) error {
 
 // binding makes a Binding of its record, which was read at a revision.
 func (b *bindingRecord) binding(at uint64) *Binding {
-	return &Binding{Driver: b.Driver, Ref: b.Ref, VM: b.VM, TakeOver: b.TakeOver, Instance: b.Instance, Base: b.Base, Revision: or(b.Revision, at)}
+	return &Binding{
+		Driver: b.Driver, Ref: b.Ref, VM: b.VM, TakeOver: b.TakeOver, Instance: b.Instance, Base: b.Base,
+		Seen: b.Seen, Earlier: b.Earlier, Revision: or(b.Revision, at),
+	}
 }
 
 // binding reads an executor's binding; nil when it is unbound.

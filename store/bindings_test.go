@@ -177,7 +177,7 @@ func TestRebind(t *testing.T) {
 	f.plain("web")
 	f.bound("web", "vm1", lower)
 	base := map[string]string{"createTime": "digest"}
-	f.must(f.Confirm(t.Context(), "web", lower, base))
+	f.confirm("web", lower, base)
 
 	// The same VM by its instance's name, and with other data: it stays found, and what it holds stays known.
 	for _, b := range []store.Binding{{Driver: "vsphere", Ref: upper}, {Driver: "vsphere", Ref: lower, VM: executor.ContainerVM{Version: "v2"}}} {
@@ -239,11 +239,11 @@ func TestConfirm(t *testing.T) {
 	f := open(t)
 	f.plain("web")
 	base := map[string]string{"createTime": "digest"}
-	f.mustFail(f.Confirm(t.Context(), "web", "i1", base), store.ErrUnbound)
+	f.notConfirmed("web", "i1", base, store.ErrUnbound)
 	f.bound("web", "vm1", "i1")
 	f.bind("web", store.Binding{Driver: "vsphere", Ref: "vm1", TakeOver: true})
 	before := f.revision()
-	f.must(f.Confirm(t.Context(), "web", "i1", base))
+	f.confirm("web", "i1", base)
 	if e := f.event(before); e.Kind != store.KindVM || e.ID != "web" || e.Action != store.ActionConfirm || e.Values != nil {
 		t.Errorf("the event is %+v", e)
 	}
@@ -252,12 +252,12 @@ func TestConfirm(t *testing.T) {
 		t.Errorf("confirmed: %+v", b)
 	}
 	f.still(func() {
-		f.must(f.Confirm(t.Context(), "web", "i1", base))
-		f.mustFail(f.Confirm(t.Context(), "web", "i2", base), store.ErrConflict)
+		f.confirm("web", "i1", base)
+		f.notConfirmed("web", "i2", base, store.ErrConflict)
 		// The VM was taken over: to ask for it once more changes nothing.
 		f.bind("web", store.Binding{Driver: "vsphere", Ref: "vm1", TakeOver: true})
 	})
-	f.must(f.Confirm(t.Context(), "web", "i1", map[string]string{}))
+	f.confirm("web", "i1", map[string]string{})
 }
 
 func TestReport(t *testing.T) {

@@ -58,6 +58,9 @@ func (s *Store) replaceExecutor(t *txn, old *Executor, next *executor.ExecutorCo
 		return nil, err
 	}
 	e.Binding = old.Binding
+	if e.Boots, err = t.keepBoots(old, next); err != nil {
+		return nil, err
+	}
 	// What differs from the old state beyond reports is configuration.
 	was, config := old.stored.Config, rec.Config.Clone()
 	s.codec.CopyReports(config, was)

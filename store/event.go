@@ -23,6 +23,9 @@ const (
 	ActionResolve = "resolve" // the VM of a binding was found
 	ActionConfirm = "confirm" // the VM was seen to hold the read-write fields
 	ActionClean   = "clean"   // a VM that was unbound was seen without any key of ours
+	ActionDeliver = "deliver" // execs are about to be delivered, in this boot of the VM and no other
+	ActionDrift   = "drift"   // the VM held something else in these fields, and it was put back
+	ActionPower   = "power"   // the VM was switched: values tell the state, under power
 )
 
 // Event is what one commit did: one commit is one revision is one event.

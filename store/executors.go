@@ -17,6 +17,7 @@ type Executor struct {
 	ConfigRevision uint64                   // the same, without the guest's reports
 	Binding        *Binding                 // nil: unbound
 	SecretKey      []byte                   // seals the secret values of its key set; made with the executor
+	Boots          map[string]string        // execs that were delivered, each with the boot that it belongs to: see Deliver
 
 	stored  *executorRecord
 	at      uint64            // the revision of the record; 0 while its commit is to come
@@ -122,6 +123,9 @@ func (s *Store) DeleteExecutor(ctx context.Context, id string, opts ...WriteOpti
 			return err
 		}
 		t.delete(executorKey(id))
+		if e.Boots != nil {
+			t.delete(bootsKey(id))
+		}
 		t.event = Event{Kind: KindExecutor, ID: id, Name: e.Config.Name, Action: ActionDelete}
 		return t.reindex(e.stored.Config, nil)
 	})
@@ -179,7 +183,12 @@ func (t *txn) executor(kv KV) (*Executor, error) {
 		return nil, err
 	}
 	e.settle(kv.Revision)
-	e.Binding, err = t.binding(rec.Config.ID)
+	if e.Binding, err = t.binding(rec.Config.ID); err != nil || len(rec.Config.Execs) == 0 {
+		return e, err
+	}
+	var boots bootsRecord
+	_, _, err = t.read(bootsKey(rec.Config.ID), &boots)
+	e.Boots = boots.Boots
 	return e, err
 }
 

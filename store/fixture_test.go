@@ -92,6 +92,18 @@ func (f *fixture) mustFail(err, want error) {
 	}
 }
 
+func (f *fixture) confirm(id, instance string, base map[string]string) {
+	f.Helper()
+	_, err := f.Confirm(f.Context(), id, instance, base, store.Sighting{})
+	f.must(err)
+}
+
+func (f *fixture) notConfirmed(id, instance string, base map[string]string, want error) {
+	f.Helper()
+	_, err := f.Confirm(f.Context(), id, instance, base, store.Sighting{})
+	f.mustFail(err, want)
+}
+
 // content is all that the store holds.
 func (f *fixture) content() []any {
 	f.Helper()

@@ -15,6 +15,7 @@ import (
 func executorKey(id string) string       { return "executor/" + id }
 func networkKey(name string) string      { return "network/" + name }
 func bindingKey(id string) string        { return "vm/" + id }
+func bootsKey(id string) string          { return "boots/" + id }
 func claimKey(driver, ref string) string { return "claim/" + driver + "/" + canonicalRef(ref) }
 func unbindingKey(driver, inst string) string {
 	return "unbinding/" + driver + "/" + canonicalRef(inst)
@@ -144,9 +145,12 @@ func holders(keys []KV) []string {
 	return list
 }
 
-// executorsBelow gives the ids of the executors that are found below prefixes, each once and in order.
+// executorsBelow gives the ids of the executors that are found below prefixes, each once: those of the first prefix, by id, then
+// those of the next.
 func executorsBelow(snap Snapshot, prefixes ...string) (ids []string, err error) {
+	seen := map[string]bool{}
 	for _, prefix := range prefixes {
+		begin := len(ids)
 		for kv, err := range snap.Range(prefix) {
 			if err != nil {
 				return nil, err
@@ -155,9 +159,12 @@ func executorsBelow(snap Snapshot, prefixes ...string) (ids []string, err error)
 			if !itself {
 				id, _, _ = strings.Cut(string(kv.Value), "/")
 			}
-			ids = append(ids, id)
+			if !seen[id] {
+				seen[id] = true
+				ids = append(ids, id)
+			}
 		}
+		slices.Sort(ids[begin:])
 	}
-	slices.Sort(ids)
-	return slices.Compact(ids), nil
+	return ids, nil
 }

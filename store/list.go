@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -25,7 +26,7 @@ type Page[T any] struct {
 type ExecutorQuery struct {
 	Name        string               // exactly
 	IDPrefix    string               // the id begins so
-	Lookup      string               // the id begins so, or this is the name: what people type
+	Lookup      string               // the id begins so, or this is the name: what people type. The id itself comes first, then names, then beginnings
 	Annotations []string             // key, with any value, or key=value
 	Network     string               // an endpoint follows this container network
 	Driver      string               // bound to this kind of VM
@@ -35,6 +36,7 @@ type ExecutorQuery struct {
 
 // NetworkQuery says which container networks a list has.
 type NetworkQuery struct {
+	Lookup      string   // the network's own id begins so, or this is the name
 	Annotations []string // key, with any value, or key=value
 	Paging
 }
@@ -66,10 +68,12 @@ func (s *Store) ListExecutors(ctx context.Context, q ExecutorQuery) (*Page[Execu
 
 // ListNetworks gives container networks by name, as ListExecutors gives executors.
 func (s *Store) ListNetworks(ctx context.Context, q NetworkQuery) (*Page[Network], error) {
-	return list(ctx, s, q.Paging, fmt.Sprintf("networks %q", q.Annotations), source[Network]{
+	return list(ctx, s, q.Paging, fmt.Sprintf("networks %q %q", q.Lookup, q.Annotations), source[Network]{
 		records: func(snap Snapshot) iter.Seq2[KV, error] { return snap.Range(networkKey("")) },
 		read:    func(_ *txn, kv KV) (*Network, error) { return network(kv) },
-		holds:   func(n *Network) bool { return annotated(n.Annotations, q.Annotations) },
+		holds: func(n *Network) bool {
+			return (n.Config.Name == q.Lookup || strings.HasPrefix(n.Config.ID, q.Lookup)) && annotated(n.Annotations, q.Annotations)
+		},
 	})
 }
 
@@ -195,22 +199,25 @@ func annotated(annotations map[string]string, filters []string) bool {
 func (q *ExecutorQuery) candidates(snap Snapshot) iter.Seq2[KV, error] {
 	switch {
 	case q.Name != "":
-		return records(snap, namesKey(q.Name))
+		return records(snap, "", namesKey(q.Name))
 	case q.Lookup != "":
-		return records(snap, namesKey(q.Lookup), executorKey(q.Lookup))
+		return records(snap, q.Lookup, namesKey(q.Lookup), executorKey(q.Lookup))
 	case q.Network != "":
-		return records(snap, followersKey(q.Network))
+		return records(snap, "", followersKey(q.Network))
 	}
 	return snap.Range(executorKey(q.IDPrefix))
 }
 
-// records gives the records of the executors that are found below prefixes, in order.
-func records(snap Snapshot, prefixes ...string) iter.Seq2[KV, error] {
+// records gives the records of the executors that are found below prefixes, in order, but the one with an id before all others.
+func records(snap Snapshot, first string, prefixes ...string) iter.Seq2[KV, error] {
 	return func(yield func(KV, error) bool) {
 		ids, err := executorsBelow(snap, prefixes...)
 		if err != nil {
 			yield(KV{}, err)
 			return
+		}
+		if i := slices.Index(ids, first); i > 0 {
+			ids = slices.Insert(slices.Delete(ids, i, i+1), 0, first)
 		}
 		for _, id := range ids {
 			kv, found, err := snap.Get(executorKey(id))

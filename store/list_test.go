@@ -146,7 +146,7 @@ func TestFilters(t *testing.T) {
 		{store.ExecutorQuery{IDPrefix: "a1"}, "a1 a1.b"},
 		{store.ExecutorQuery{IDPrefix: "a1/"}, ""},
 		{store.ExecutorQuery{Name: "web", IDPrefix: "a1."}, "a1.b"},
-		{store.ExecutorQuery{Lookup: "a1"}, "a1 a1.b a2"}, // the id, the beginning of one, a name
+		{store.ExecutorQuery{Lookup: "a1"}, "a1 a2 a1.b"}, // the id, a name, the beginning of one
 		{store.ExecutorQuery{Lookup: "web"}, "a1 a1.b"},
 		{store.ExecutorQuery{Lookup: "b"}, "b1"},
 		{store.ExecutorQuery{Lookup: "a", Driver: "vsphere"}, "a1"},

@@ -78,8 +78,16 @@ type bindingRecord struct {
 	VM       executor.ContainerVM `json:"vm"`
 	TakeOver bool                 `json:"takeOver,omitempty"`
 	Instance string               `json:"instance,omitempty"`
-	Base     map[string]string    `json:"base"`               // null before the first push
+	Base     map[string]string    `json:"base"` // null before the first push
+	Seen     Sighting             `json:"seen,omitzero"`
+	Earlier  map[string][]string  `json:"earlier,omitempty"`
 	Revision uint64               `json:"revision,omitempty"` // of the last change by a client
+}
+
+// bootsRecord tells which boot of a VM each exec of an executor was delivered in.
+type bootsRecord struct {
+	header
+	Boots map[string]string `json:"boots"`
 }
 
 type unbindingRecord struct {

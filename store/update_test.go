@@ -57,7 +57,7 @@ func TestUpdateOfReports(t *testing.T) {
 	f := open(t)
 	f.create(f.web("web"))
 	f.bound("web", "vm1", "i1")
-	f.must(f.Confirm(t.Context(), "web", "i1", map[string]string{"a": "b"}))
+	f.confirm("web", "i1", map[string]string{"a": "b"})
 	reset := func(c *executor.ExecutorConfig) {
 		c.Sessions["main"].Started, c.Sessions["main"].ExitStatus = "", 0
 		c.Sessions["new"] = &executor.SessionConfig{ExitStatus: 1}
@@ -65,7 +65,7 @@ func TestUpdateOfReports(t *testing.T) {
 	f.report("web", func(c *executor.ExecutorConfig) {
 		c.Sessions["main"].Started, c.Sessions["main"].ExitStatus = "true", 7
 	})
-	f.must(f.Confirm(t.Context(), "web", "i1", map[string]string{"a": "b"}))
+	f.confirm("web", "i1", map[string]string{"a": "b"})
 	before := f.revision()
 	kept := f.update("web", reset, store.KeepReports())
 	if kept.Config.Sessions["main"].ExitStatus != 7 || kept.Config.Sessions["new"].ExitStatus != 1 {

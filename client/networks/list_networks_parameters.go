@@ -83,6 +83,11 @@ type ListNetworksParams struct {
 	// Format: int32
 	Limit *int32
 
+	// Lookup.
+	//
+	// The network's own `id` begins so, or this is its name.
+	Lookup *string
+
 	HTTPClient *http.Client
 
 	inner innerParams
@@ -173,6 +178,17 @@ func (o *ListNetworksParams) SetLimit(limit *int32) {
 	o.Limit = limit
 }
 
+// WithLookup adds the lookup to the list networks params.
+func (o *ListNetworksParams) WithLookup(lookup *string) *ListNetworksParams {
+	o.SetLookup(lookup)
+	return o
+}
+
+// SetLookup adds the lookup to the list networks params.
+func (o *ListNetworksParams) SetLookup(lookup *string) {
+	o.Lookup = lookup
+}
+
 // WriteToRequest writes these params to a [runtime.ClientRequest].
 func (o *ListNetworksParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.Registry) error {
 	if err := r.SetTimeout(o.inner.timeout); err != nil {
@@ -220,6 +236,23 @@ func (o *ListNetworksParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.
 		if qLimit != "" {
 
 			if err := r.SetQueryParam("limit", qLimit); err != nil {
+				return err
+			}
+		}
+	}
+
+	if o.Lookup != nil {
+
+		// query param lookup
+		var qrLookup string
+
+		if o.Lookup != nil {
+			qrLookup = *o.Lookup
+		}
+		qLookup := qrLookup
+		if qLookup != "" {
+
+			if err := r.SetQueryParam("lookup", qLookup); err != nil {
 				return err
 			}
 		}

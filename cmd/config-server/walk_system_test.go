@@ -36,6 +36,8 @@ func TestSystemReadmeWalk(t *testing.T) {
 		{"201", `"networkRef":"front"`, ""},
 		{"200", `"state":"synced"`, ""},
 		{"200", `"guestinfo.vice./sessions|web-1/cmd/Path"`, "annotations"},
+		{"200", `"WORKERS=2"`, ""},
+		{"200", `"keysSet":2,`, ""},
 		{"200", `"annotations|team"`, "guestinfo."},
 		{"422", `"mounts.data.path"`, ""},
 		{"204", "", ""},

@@ -50,8 +50,8 @@ type ListExecutorsParams struct {
 	// Minimum: 1
 	// In: query
 	Limit *int32
-	// What a person types for an executor: an id that begins so, or exactly this name. A full id comes first, then the name, then a beginning that is
-	// only one executor's; two items answer which it is.
+	// What a person types for an executor: an id that begins so, or exactly this name. The executor with this id comes first, then those with this name, then those whose id
+	// begins so: with `limit=2` the answer tells which it is, and whether there are several.
 	//
 	// Max Length: 128
 	// In: query

@@ -43,6 +43,10 @@ type ListNetworksParams struct {
 	// Minimum: 1
 	// In: query
 	Limit *int32
+	// The network's own `id` begins so, or this is its name.
+	// Max Length: 128
+	// In: query
+	Lookup *string
 }
 
 // BindRequest both binds and validates a request, it assumes that complex things implement a Validatable(strfmt.Registry) error interface
@@ -67,6 +71,11 @@ func (o *ListNetworksParams) BindRequest(r *http.Request, route *middleware.Matc
 
 	qLimit, qhkLimit, _ := qs.GetOK("limit")
 	if err := o.bindLimit(qLimit, qhkLimit, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
+	qLookup, qhkLookup, _ := qs.GetOK("lookup")
+	if err := o.bindLookup(qLookup, qhkLookup, route.Formats); err != nil {
 		res = append(res, err)
 	}
 	if len(res) > 0 {
@@ -164,6 +173,38 @@ func (o *ListNetworksParams) validateLimit(formats strfmt.Registry) error {
 	}
 
 	if err := validate.MaximumInt("limit", "query", int64(*o.Limit), 1000, false); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// bindLookup binds and validates parameter Lookup from query.
+func (o *ListNetworksParams) bindLookup(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+	// AllowEmptyValue: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.Lookup = &raw
+
+	if err := o.validateLookup(formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// validateLookup carries out validations for parameter Lookup
+func (o *ListNetworksParams) validateLookup(formats strfmt.Registry) error {
+
+	if err := validate.MaxLength("lookup", "query", *o.Lookup, 128); err != nil {
 		return err
 	}
 

@@ -16,6 +16,7 @@ type ListNetworksURL struct {
 	Annotation []string
 	Continue   *string
 	Limit      *int32
+	Lookup     *string
 
 	_basePath string
 	// avoid unkeyed usage
@@ -79,6 +80,14 @@ func (o *ListNetworksURL) Build() (*url.URL, error) {
 	}
 	if limitQ != "" {
 		qs.Set("limit", limitQ)
+	}
+
+	var lookupQ string
+	if o.Lookup != nil {
+		lookupQ = *o.Lookup
+	}
+	if lookupQ != "" {
+		qs.Set("lookup", lookupQ)
 	}
 
 	_result.RawQuery = qs.Encode()

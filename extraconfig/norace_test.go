@@ -1,0 +1,5 @@
+//go:build !race
+
+package extraconfig_test
+
+const raceDetector = false

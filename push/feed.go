@@ -1,0 +1,123 @@
+package push
+
+import (
+	"context"
+	"time"
+
+	"github.com/vmexecutor/config-server/store"
+	"github.com/vmexecutor/config-server/vm"
+)
+
+// follow queues all there is, and then what the feed names, until the feed ends.
+func (r *Reconciler) follow(ctx context.Context) error {
+	revision, err := r.enqueueAll(ctx)
+	if err != nil {
+		return err
+	}
+	for e, err := range r.Store.Watch(ctx, revision) {
+		if err != nil {
+			return err
+		}
+		if err := r.enqueueEvent(ctx, e); err != nil {
+			return err
+		}
+	}
+	return store.ErrClosed
+}
+
+func (r *Reconciler) enqueueAll(ctx context.Context) (uint64, error) {
+	executors, revision, err := r.Store.Executors(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range executors {
+		if e.Binding != nil {
+			r.queue.add(task{executor: e.Config.ID}, fromRepair)
+		}
+	}
+	return revision, r.enqueueUnbindings(ctx, fromRepair)
+}
+
+func (r *Reconciler) enqueueUnbindings(ctx context.Context, c class) error {
+	unbindings, err := r.Store.Unbindings(ctx)
+	if err != nil {
+		return err
+	}
+	for _, u := range unbindings {
+		r.queue.add(task{driver: u.Driver, instance: u.Instance}, c)
+	}
+	return nil
+}
+
+// enqueueEvent queues what a commit may have changed. What this package itself commits
+// is already acted on by the worker that committed it.
+func (r *Reconciler) enqueueEvent(ctx context.Context, e store.Event) error {
+	switch e.Action {
+	case store.ActionResolve, store.ActionConfirm, store.ActionReport, store.ActionClean, store.ActionDeliver, store.ActionDrift, store.ActionPower:
+		return nil
+	}
+	if e.Kind == store.KindNetwork {
+		ids, err := r.Store.ExecutorsOn(ctx, e.ID)
+		for _, id := range ids {
+			r.queue.add(task{executor: id}, fromClient)
+		}
+		return err
+	}
+	r.queue.add(task{executor: e.ID}, fromClient)
+	if e.Kind == store.KindVM || e.Action == store.ActionDelete {
+		return r.enqueueUnbindings(ctx, fromClient)
+	}
+	return nil
+}
+
+// sweep looks at every VM now and then: hints can be lost, and VMs change behind our back.
+func (r *Reconciler) sweep(ctx context.Context) {
+	tick := time.NewTicker(r.Resync)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if _, err := r.enqueueAll(ctx); err != nil && ctx.Err() == nil {
+				r.Logger.Error("sweep could not read the store", "error", err)
+			}
+		}
+	}
+}
+
+// listen queues the VMs that a driver says may have changed, until ctx ends.
+func (r *Reconciler) listen(ctx context.Context, name string, driver vm.Driver) {
+	hint := func(instance string) {
+		if t, ok := r.table.taskOf(name, instance); ok {
+			r.queue.add(t, fromHint)
+		}
+	}
+	for attempts := 0; ; attempts++ {
+		begun := time.Now()
+		err := driver.Watch(ctx, hint)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(begun) > r.RetryMax {
+			attempts = 0
+		}
+		r.Logger.Warn("a driver gives no hints", "driver", name, "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(backoff(attempts, r.RetryMin, r.RetryMax)):
+		}
+	}
+}
+
+// undisturbed reports whether the VM of a task is exactly as it was when it was last seen in order: most hints tell of what we did.
+func (r *Reconciler) undisturbed(ctx context.Context, t task) bool {
+	row := r.table.get(t)
+	driver := r.Drivers[row.driver]
+	if driver == nil || row.version == "" || row.behind || row.LastError != "" || len(row.torn) > 0 {
+		return false
+	}
+	state, err := driver.Observe(ctx, row.instance)
+	return err == nil && state.Version == row.version && state.Epoch == row.epoch && state.Power == row.power
+}

@@ -1,0 +1,38 @@
+package push
+
+import "sync"
+
+// keyedMutex locks by name.
+type keyedMutex struct {
+	mu    sync.Mutex
+	locks map[string]*namedLock
+}
+
+type namedLock struct {
+	mu    sync.Mutex
+	users int
+}
+
+// lock waits for name and returns what unlocks it.
+func (k *keyedMutex) lock(name string) (unlock func()) {
+	k.mu.Lock()
+	if k.locks == nil {
+		k.locks = map[string]*namedLock{}
+	}
+	l := k.locks[name]
+	if l == nil {
+		l = &namedLock{}
+		k.locks[name] = l
+	}
+	l.users++
+	k.mu.Unlock()
+	l.mu.Lock()
+	return func() {
+		l.mu.Unlock()
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if l.users--; l.users == 0 {
+			delete(k.locks, name)
+		}
+	}
+}

@@ -1,0 +1,217 @@
+package push
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/vmexecutor/config-server/executor"
+	"github.com/vmexecutor/config-server/extraconfig"
+	"github.com/vmexecutor/config-server/store"
+	"github.com/vmexecutor/config-server/vm"
+)
+
+// look is a VM as it was seen, beside what it should be. What a push does, what a plan says and what an explanation tells all
+// follow from it.
+type look struct {
+	e        *store.Executor // its Binding has the base: what was last pushed or accepted
+	state    vm.State
+	boot     string // names the boot that the VM is in
+	observed extraconfig.KeySet
+	desired  extraconfig.KeySet
+	asked    map[string]string // digests of all read-write fields that the store has, delivered or not
+
+	reported map[string]string // fields that the guest set, with their digests
+	torn     []string          // fields that the guest set and that do not parse: it may still be writing them
+	held     map[string]bool   // those of them that are left alone for now
+	wait     time.Duration     // and how long
+	ended    []string          // execs whose boot is over, and that do not say so yet
+	due      []string          // execs that are to be delivered for the first time
+}
+
+// holderKey tells in a VM which executor it belongs to.
+const holderKey = "guestinfo.vice./common/id"
+
+// observe looks at the VM. It refuses one that belongs to another executor.
+func (r *Reconciler) observe(ctx context.Context, driver vm.Driver, e *store.Executor) (*look, error) {
+	state, err := driver.Observe(ctx, e.Binding.Instance)
+	if err != nil {
+		return nil, err
+	}
+	return r.lookAt(e, state)
+}
+
+func (r *Reconciler) lookAt(e *store.Executor, state vm.State) (*look, error) {
+	l := &look{e: e, state: state, observed: r.Store.Codec().Parse(state.Keys)}
+	l.boot = e.Binding.Driver + "/" + e.Binding.Instance + "/" + state.Epoch
+	holder := l.holder()
+	if e.Binding.Base == nil && !e.Binding.TakeOver && holder != "" && holder != e.Config.ID {
+		return nil, fmt.Errorf("the VM belongs to executor %q: bind with takeOver=true to replace it", holder)
+	}
+	if err := r.ask(l); err != nil {
+		return nil, err
+	}
+	return l, r.findReports(l)
+}
+
+// holder is the executor that the VM says it belongs to.
+func (l *look) holder() string {
+	p, _ := l.observed.Get(holderKey)
+	return p.Value
+}
+
+// ask finds out what the store asks of the VM in this boot.
+func (r *Reconciler) ask(l *look) error {
+	l.ended, l.due = nil, nil
+	config := *l.e.Config
+	config.Execs = nil
+	for _, id := range slices.Sorted(maps.Keys(l.e.Config.Execs)) {
+		exec, boot := l.e.Config.Execs[id], l.e.Boots[id]
+		stopped := exec.Detail.StopTime != 0
+		switch {
+		case boot == "" && !stopped && l.state.Power == vm.PowerOn:
+			l.due = append(l.due, id)
+		case boot == l.boot && l.state.Power != vm.PowerOff:
+		case boot != "" && !stopped:
+			l.ended = append(l.ended, id)
+			continue
+		default:
+			continue // it waits for a boot, or had one
+		}
+		if config.Execs == nil {
+			config.Execs = map[string]*executor.SessionConfig{}
+		}
+		config.Execs[id] = exec
+	}
+	delivered := *l.e
+	delivered.Config = &config
+	var err error
+	if l.desired, err = r.Store.KeySet(&delivered); err != nil {
+		return err
+	}
+	if len(config.Execs) == len(l.e.Config.Execs) {
+		l.asked = l.desired.Fields()
+		return nil
+	}
+	all, err := r.Store.KeySet(l.e)
+	l.asked = all.Fields()
+	return err
+}
+
+// fresh reports whether old values may have come back since the base was confirmed: a power-off or a revert to a snapshot brings
+// them. A VM that was seen off, and is on, has what it had then, and what its guest wrote.
+func (l *look) fresh() bool {
+	seen := l.e.Binding.Seen
+	return l.moved() && !(vm.Power(seen.Power) == vm.PowerOff && l.state.Power == vm.PowerOn)
+}
+
+// moved reports whether the VM was switched or reverted since the base was confirmed.
+func (l *look) moved() bool {
+	seen := l.e.Binding.Seen
+	if seen.Epoch == "" && seen.Power == "" {
+		return false // nothing is known of it
+	}
+	return seen.Epoch != l.state.Epoch || (vm.Power(seen.Power) == vm.PowerOff) != (l.state.Power == vm.PowerOff)
+}
+
+// findReports finds the read-write fields that the guest has set: those whose value in the VM differs from the base, unless a client
+// changed the field since. With no base there are none: at the first bind the store wins. Absence is never a report.
+func (r *Reconciler) findReports(l *look) error {
+	base := l.e.Binding.Base
+	switch {
+	case base == nil:
+		return nil
+	case l.state.Power == vm.PowerOff && !l.moved():
+		return nil // it was off all the time: there was no guest
+	case l.holder() != "" && l.holder() != l.e.Config.ID:
+		return nil // a snapshot from before it was ours
+	}
+	fresh := l.fresh()
+	for field, digest := range l.observed.Fields() {
+		if digest == l.asked[field] || digest == base[field] || l.asked[field] != base[field] || follows(l.e.Config, field) {
+			continue
+		}
+		if fresh && slices.Contains(l.e.Binding.Earlier[field], digest) {
+			continue
+		}
+		if l.reported == nil {
+			l.reported = map[string]string{}
+		}
+		l.reported[field] = digest
+	}
+	if l.reported == nil {
+		return nil
+	}
+	_, err := r.Store.Codec().DecodeReports(l.e.Config.Clone(), l.observed.Map(), func(field string) bool { return l.reported[field] != "" })
+	var unparsable extraconfig.Errors
+	if errors.As(err, &unparsable) {
+		for _, e := range unparsable {
+			if l.reported[e.Field] != "" {
+				l.torn = append(l.torn, e.Field)
+				delete(l.reported, e.Field)
+			}
+		}
+		slices.Sort(l.torn)
+		return nil
+	}
+	return err
+}
+
+// follows reports whether a field is a container network's and so not the guest's to set.
+func follows(c *executor.ExecutorConfig, field string) bool {
+	name, ok := strings.CutPrefix(field, "networks.")
+	if !ok {
+		return false
+	}
+	name, ok = strings.CutSuffix(name, ".network.type")
+	if !ok {
+		return false
+	}
+	endpoint := c.Networks[name]
+	return endpoint != nil && endpoint.NetworkRef != ""
+}
+
+// delta is what makes the VM hold what it should, but for the fields that are left alone. While it is neither on nor off nobody
+// knows which boot comes next, and what belongs to one stays as it is.
+func (l *look) delta() extraconfig.Delta {
+	settled := l.state.Power == vm.PowerOn || l.state.Power == vm.PowerOff
+	if settled && len(l.held) == 0 {
+		return extraconfig.Diff(l.observed, l.desired)
+	}
+	keep := func(p extraconfig.Pair) bool { return (settled || !p.NonPersistent()) && !l.held[p.Field()] }
+	return extraconfig.Diff(l.observed.Filter(keep), l.desired.Filter(keep))
+}
+
+// base is what is known to be in the VM's read-write fields once the delta is applied.
+func (l *look) base() map[string]string {
+	base := l.desired.Fields()
+	for field, digest := range l.e.Binding.Base {
+		if l.held[field] {
+			base[field] = digest
+		}
+	}
+	for field := range l.held {
+		if l.e.Binding.Base[field] == "" {
+			delete(base, field)
+		}
+	}
+	return base
+}
+
+// sighting is what is kept beside the base.
+func (l *look) sighting() store.Sighting {
+	return store.Sighting{Epoch: l.state.Epoch, Power: string(l.state.Power), Config: l.e.ConfigRevision}
+}
+
+// endExecs marks execs as stopped whose boot is over. What they last reported stays.
+func endExecs(c *executor.ExecutorConfig, ended []string, now time.Time) {
+	for _, id := range ended {
+		if exec := c.Execs[id]; exec != nil && exec.Detail.StopTime == 0 {
+			exec.Detail.StopTime = executor.UnixSeconds(now.Unix())
+		}
+	}
+}

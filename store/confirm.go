@@ -1,0 +1,172 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/vmexecutor/config-server/executor"
+)
+
+// Sighting is how a VM stood when it was seen to hold what the store says: what can have happened to it since follows from that.
+type Sighting struct {
+	Epoch  string `json:"epoch,omitempty"`  // as the driver tells it: another one means that old values may have come back
+	Power  string `json:"power,omitempty"`  // as the driver tells it
+	Config uint64 `json:"config,omitempty"` // the configuration revision that it held
+}
+
+// maxEarlier is how many earlier values of a field are remembered. A snapshot that is older than that many changes of a field
+// brings back a value that nobody remembers, and that passes for a report.
+const maxEarlier = 32
+
+// Confirm notes that the VM was seen to hold the read-write fields of base, or took them. What seen says of the configuration
+// alone is no reason to commit. It answers the binding as it is then. ErrConflict when the executor is bound to another VM by now,
+// ErrUnbound when it is to none.
+func (s *Store) Confirm(ctx context.Context, id, instance string, base map[string]string, seen Sighting) (confirmed *Binding, err error) {
+	revision, err := s.update(ctx, func(t *txn) error {
+		b, at, err := t.pinned(id, instance)
+		if err != nil {
+			return err
+		}
+		confirmed = b.binding(at)
+		same := b.Seen.Epoch == seen.Epoch && b.Seen.Power == seen.Power
+		if same && b.Base != nil && maps.Equal(b.Base, base) && !b.TakeOver {
+			return errUnchanged
+		}
+		if err := t.rebase(id, b, base); err != nil {
+			return err
+		}
+		b.Revision, b.TakeOver, b.Seen = or(b.Revision, at), false, seen
+		confirmed = b.binding(b.Revision)
+		t.event = Event{Kind: KindVM, ID: id, Action: ActionConfirm}
+		return t.write(bindingKey(id), b)
+	})
+	if err != nil {
+		return nil, err
+	}
+	confirmed.Revision = or(confirmed.Revision, revision)
+	return confirmed, nil
+}
+
+// rebase gives a binding a new base, and remembers what was in the old one.
+func (t *txn) rebase(id string, b *bindingRecord, base map[string]string) error {
+	earlier := maps.Clone(b.Earlier)
+	for field, digest := range b.Base {
+		if digest == base[field] {
+			continue
+		}
+		if earlier == nil {
+			earlier = map[string][]string{}
+		}
+		list := slices.DeleteFunc(slices.Clone(earlier[field]), func(d string) bool { return d == digest })
+		list = append(list, digest)
+		earlier[field] = list[max(0, len(list)-maxEarlier):]
+	}
+	b.Base, b.Earlier = base, earlier
+	if len(earlier) == 0 {
+		return nil
+	}
+	e, err := t.load(id)
+	if err != nil || e == nil {
+		return err
+	}
+	// Of entries that are gone nothing is remembered: execs come and go.
+	maps.DeleteFunc(earlier, func(field string, _ []string) bool { return !hasEntry(e.Config, field) })
+	return nil
+}
+
+// hasEntry reports whether the entry of a map that a field lies in is there. A name may have dots.
+func hasEntry(c *executor.ExecutorConfig, field string) bool {
+	kind, rest, _ := strings.Cut(field, ".")
+	switch kind {
+	case "sessions":
+		return names(c.Sessions, rest)
+	case "execs":
+		return names(c.Execs, rest)
+	case "networks":
+		return names(c.Networks, rest)
+	}
+	return true
+}
+
+func names[V any](entries map[string]V, path string) bool {
+	for name := range entries {
+		if strings.HasPrefix(path, name+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// pinned reads a binding that must be to an instance.
+func (t *txn) pinned(id, instance string) (*bindingRecord, uint64, error) {
+	var b bindingRecord
+	at, found, err := t.read(bindingKey(id), &b)
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case !found:
+		return nil, 0, ErrUnbound
+	case b.Instance != instance:
+		return nil, 0, ErrConflict
+	}
+	return &b, at, nil
+}
+
+// Report stores what a guest reported. apply sets the fields on a copy of the configuration and names those that changed;
+// base are the read-write fields that were last pushed or accepted, these among them, and is looked at after apply, which may
+// complete it. It may be called more than once. Errors: executor.Faults when the report is not valid, ErrNotFound, and those of
+// Confirm.
+func (s *Store) Report(ctx context.Context, id, instance string, base map[string]string, apply func(*executor.ExecutorConfig) ([]string, error)) (e *Executor, err error) {
+	revision, err := s.update(ctx, func(t *txn) error {
+		old, err := t.load(id)
+		if err != nil || old == nil {
+			return firstOf(err, notFound("executor", id))
+		}
+		b, boundAt, err := t.pinned(id, instance)
+		if err != nil {
+			return err
+		}
+		next := old.Config.Clone()
+		if _, err = apply(next); err != nil {
+			return err
+		}
+		next.Canonicalize()
+		if e, err = s.replaceExecutor(t, old, next, ActionReport, &writeOptions{}); err != nil {
+			return err
+		}
+		if err := t.rebase(id, b, base); err != nil {
+			return err
+		}
+		b.Revision = or(b.Revision, boundAt)
+		e.Binding = b.binding(b.Revision)
+		return t.write(bindingKey(id), b)
+	})
+	return settled(e, revision, err)
+}
+
+// CheckReport answers what Report would, and commits nothing.
+func (s *Store) CheckReport(ctx context.Context, id string, apply func(*executor.ExecutorConfig) ([]string, error)) (e *Executor, err error) {
+	err = s.engine.View(ctx, func(snap Snapshot) error {
+		t := newTxn(snap)
+		old, err := t.load(id)
+		if err != nil || old == nil {
+			return firstOf(err, notFound("executor", id))
+		}
+		next := old.Config.Clone()
+		if _, err = apply(next); err != nil {
+			return err
+		}
+		next.Canonicalize()
+		if e, err = s.replaceExecutor(t, old, next, ActionReport, &writeOptions{}); errors.Is(err, errUnchanged) {
+			return nil
+		}
+		if err == nil {
+			e.settle(snap.Revision())
+		}
+		return err
+	})
+	return e, err
+}
