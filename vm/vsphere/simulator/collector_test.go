@@ -113,7 +113,7 @@ func TestPartialUpdates(t *testing.T) {
 		}
 	}
 	want := map[string]string{
-		"config.changeVersion":                  "assign",
+		"config.changeVersion":                 "assign",
 		`config.extraConfig["guestinfo.old"]`:  "assign2",
 		`config.extraConfig["guestinfo.new"]`:  "add1",
 		`config.extraConfig["guestinfo.gone"]`: "remove",

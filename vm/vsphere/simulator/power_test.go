@@ -95,6 +95,31 @@ func TestBootTime(t *testing.T) {
 	}
 }
 
+// TestClone: a VM that govmomi makes is one like the others.
+func TestClone(t *testing.T) {
+	c := start(t, simulator.Options{VMs: 1})
+	v := c.vm("vm1")
+	c.set(v, "guestinfo.mine", "1")
+	task, err := v.Clone(t.Context(), object.NewFolder(c.Client.Client, *c.properties(v, "parent").Parent), "copy", types.VirtualMachineCloneSpec{PowerOn: true})
+	c.wait(task, err)
+	clone := c.vm("copy")
+	if c.instance(clone) == c.instance(v) {
+		t.Error("the clone is the VM")
+	}
+	if c.properties(clone, "runtime").Runtime.BootTime == nil {
+		t.Error("a clone that runs has no boot time")
+	}
+	c.set(clone, "guestinfo.new", "1")
+	c.must(clone.RebootGuest(t.Context()))
+	c.want(clone, "guestinfo.new", "1")
+	c.off(clone)
+	c.wantAbsent(clone, "guestinfo.new")
+	c.must(clone.Unregister(t.Context()))
+	if found, err := object.NewSearchIndex(c.Client.Client).FindByInventoryPath(t.Context(), "DC0/vm/copy"); err != nil || found != nil {
+		t.Errorf("after it was unregistered: %v, %v", found, err)
+	}
+}
+
 func TestPowerStates(t *testing.T) {
 	c := start(t, simulator.Options{VMs: 1})
 	v := c.vm("vm1")
