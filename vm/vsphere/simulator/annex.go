@@ -3,6 +3,7 @@ package simulator
 import (
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
@@ -51,6 +52,10 @@ func (o *observer) UpdateObject(_ *simulator.Context, object mo.Reference, chang
 	switch object := object.(type) {
 	case *mo.VirtualMachine:
 		o.sim.index.later(object.Self)
+		if slices.Contains(c.paths, "runtime.powerState") && object.Runtime.PowerState == poweredOn { // by a clone that is to run
+			object.Runtime.BootTime = new(time.Now().UTC())
+			c.paths = append(c.paths, "runtime.bootTime")
+		}
 	case *mo.Task:
 		if slices.Contains(c.paths, "info.completeTime") {
 			o.sim.retire(object.Self)

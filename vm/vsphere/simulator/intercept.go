@@ -31,7 +31,7 @@ var served = map[string]who{
 	"CreateContainerView": govmomis, "DestroyView": govmomis,
 	"FindByInventoryPath": ours, "FindChild": ours, "FindByUuid": govmomis, "FindAllByUuid": govmomis,
 
-	"ReconfigVM_Task": ours, "PowerOnVM_Task": ours, "PowerOffVM_Task": ours, "SuspendVM_Task": ours, "ResetVM_Task": ours, "ShutdownGuest": ours,
+	"ReconfigVM_Task": ours, "PowerOnVM_Task": ours, "PowerOffVM_Task": ours, "SuspendVM_Task": ours, "ResetVM_Task": ours, "ShutdownGuest": ours, "RebootGuest": ours,
 	"CreateSnapshot_Task": ours, "CreateSnapshotEx_Task": ours, "RevertToSnapshot_Task": ours, "RevertToCurrentSnapshot_Task": ours,
 	"CreateVM_Task": govmomis, "CloneVM_Task": govmomis, "RegisterVM_Task": govmomis, "UnregisterVM": govmomis, "Destroy_Task": govmomis,
 	"CreateFolder": govmomis, "MoveIntoFolder_Task": govmomis, "Rename_Task": govmomis, "MarkAsTemplate": govmomis, "MarkAsVirtualMachine": govmomis,

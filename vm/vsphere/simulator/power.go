@@ -162,6 +162,23 @@ func (a *annex) ShutdownGuest(ctx *simulator.Context, req *types.ShutdownGuest) 
 	return body
 }
 
+// RebootGuest is a reboot that the guest carries out: vSphere sees nothing of it.
+func (a *annex) RebootGuest(ctx *simulator.Context, req *types.RebootGuest) soap.HasFault {
+	body := new(methods.RebootGuestBody)
+	vm, ok := ctx.Map.Get(req.This).(*simulator.VirtualMachine)
+	if !ok {
+		body.Fault_ = missing(req.This)
+		return body
+	}
+	ctx.WithLock(vm, func() {
+		if now := vm.Runtime.PowerState; now != poweredOn {
+			body.Fault_ = simulator.Fault("", &types.InvalidPowerState{RequestedState: poweredOn, ExistingState: now})
+		}
+	})
+	body.Res = new(types.RebootGuestResponse)
+	return body
+}
+
 // PowerOn switches the VM with that instance UUID on, or resumes it.
 func (s *Simulator) PowerOn(instance string) error { return s.power(instance, poweredOn) }
 
