@@ -21,6 +21,7 @@ require (
 	github.com/vmware/govmomi v0.56.0
 	go.etcd.io/bbolt v1.5.0
 	golang.org/x/crypto v0.58.0
+	golang.org/x/time v0.16.0
 )
 
 // Of the tests alone.
@@ -30,7 +31,6 @@ require (
 	github.com/getkin/kin-openapi v0.153.0 // a second opinion on the contract, which shares no code with the server
 )
 
-require golang.org/x/time v0.16.0
 
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
