@@ -22,6 +22,7 @@ require (
 	github.com/vmware/govmomi v0.56.0 // the vSphere API, and the simulator that is the embedded default
 	go.etcd.io/bbolt v1.5.0 // the embedded store engine
 	golang.org/x/crypto v0.58.0 // NaCl secretbox, for the secret values of a key set
+	golang.org/x/time v0.16.0 // the rate of --push-rate
 )
 
 // Of the tests alone.
@@ -31,8 +32,6 @@ require (
 	github.com/getkin/kin-openapi v0.153.0 // a second opinion on the contract, which shares no code with the server
 	pgregory.net/rapid v1.3.0 // property tests of the codec
 )
-
-require golang.org/x/time v0.16.0
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect

@@ -76,7 +76,7 @@ func (r *Reconciler) converge(ctx context.Context, j job) (done outcome, err err
 func (r *Reconciler) asking(name string, c class, work func() error) error {
 	o := r.outages[name]
 	if c != fromClient {
-		if err := o.refuse(time.Now(), r.RetryMin, r.RetryMax); err != nil {
+		if err := o.refuse(time.Now(), r.backoff); err != nil {
 			return fmt.Errorf("%w (%w)", err, errOutage)
 		}
 	}
@@ -131,7 +131,7 @@ func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, j job, e *sto
 		}
 		delta := l.delta()
 		if delta.Empty() && len(l.held) == 0 {
-			if e, err = r.confirm(ctx, l); err != nil {
+			if e, err = r.confirm(ctx, l, nil); err != nil {
 				return done, err
 			}
 			done.seen = true
@@ -161,7 +161,7 @@ func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, j job, e *sto
 		}
 		done.set, done.deleted = done.set+len(delta.Set), done.deleted+len(delta.Delete)
 		r.Logger.Debug("pushed", "executor", e.Config.ID, "revision", e.Revision, "set", len(delta.Set), "deleted", len(delta.Delete))
-		if e, err = r.confirm(ctx, l); err != nil {
+		if e, err = r.confirm(ctx, l, l.replaces()); err != nil {
 			return done, err
 		}
 	}
@@ -237,9 +237,10 @@ func (r *Reconciler) apply(ctx context.Context, driver vm.Driver, instance strin
 }
 
 // confirm notes durably which read-write values the VM holds: what differs from them later is a report.
-func (r *Reconciler) confirm(ctx context.Context, l *look) (*store.Executor, error) {
+func (r *Reconciler) confirm(ctx context.Context, l *look, replaced map[string]string) (*store.Executor, error) {
 	base, seen, had := l.base(), l.sighting(), l.e.Binding
-	if had.Base != nil && !had.TakeOver && had.Seen.Epoch == seen.Epoch && had.Seen.Power == seen.Power && maps.Equal(had.Base, base) {
+	seen.Replaced = replaced
+	if len(replaced) == 0 && had.Base != nil && !had.TakeOver && had.Seen.Epoch == seen.Epoch && had.Seen.Power == seen.Power && maps.Equal(had.Base, base) {
 		return l.e, nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.ApplyLimit)

@@ -207,6 +207,18 @@ func (l *look) sighting() store.Sighting {
 	return store.Sighting{Epoch: l.state.Epoch, Power: string(l.state.Power), Config: l.e.ConfigRevision}
 }
 
+// replaces gives the read-write fields that a push overwrites, with the digests that are lost by it.
+func (l *look) replaces() map[string]string {
+	replaced := map[string]string{}
+	want := l.desired.Fields()
+	for field, digest := range l.observed.Fields() {
+		if digest != want[field] && !l.held[field] && digest != l.e.Binding.Base[field] {
+			replaced[field] = digest
+		}
+	}
+	return replaced
+}
+
 // endExecs marks execs as stopped whose boot is over. What they last reported stays.
 func endExecs(c *executor.ExecutorConfig, ended []string, now time.Time) {
 	for _, id := range ended {

@@ -105,6 +105,15 @@ func (t *txn) bind(id string, old *bindingRecord, at uint64, b Binding) (*Bindin
 	if err := t.claim(id, rec.Driver, rec.Ref); err != nil {
 		return nil, err
 	}
+	if old == nil {
+		var memory memoryRecord
+		if _, _, err := t.read(memoryKey(id), &memory); err != nil {
+			return nil, err
+		}
+		rec.Earlier = memory.Earlier
+	} else if rec.Instance == "" {
+		rec.Earlier = remember(old.Earlier, nil, old.Base)
+	}
 	if old != nil && rec.Instance != "" && old.Ref != rec.Ref {
 		t.delete(claimKey(old.Driver, old.Ref))
 	}
@@ -176,6 +185,11 @@ func (t *txn) unbind(id string) error {
 		return firstOf(err, ErrUnbound)
 	}
 	t.delete(bindingKey(id))
+	if earlier := remember(old.Earlier, nil, old.Base); earlier != nil {
+		if err := t.write(memoryKey(id), &memoryRecord{Earlier: earlier}); err != nil {
+			return err
+		}
+	}
 	return t.leave(id, &old)
 }
 

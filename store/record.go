@@ -90,6 +90,12 @@ type bootsRecord struct {
 	Boots map[string]string `json:"boots"`
 }
 
+// memoryRecord is what the last binding of an executor left for the next one: the VM may be the same, and bring old values back.
+type memoryRecord struct {
+	header
+	Earlier map[string][]string `json:"earlier"`
+}
+
 type unbindingRecord struct {
 	header
 	Executor string `json:"executor"`
