@@ -93,11 +93,11 @@ func TestRegisteredAgain(t *testing.T) {
 	must(t, err)
 	must(t, task.Wait(t.Context()))
 	if v.object(t).Reference() == before.Reference() {
-		t.Skip("this simulator gives the id back")
+		t.Fatal("it has the id that it had")
 	}
-	if v.properties(t).Config.InstanceUuid != instance {
-		t.Skip("this simulator forgets the instance UUID")
-	}
+	task, err = v.object(t).Reconfigure(t.Context(), types.VirtualMachineConfigSpec{InstanceUuid: instance}) // as vCenter keeps it
+	must(t, err)
+	must(t, task.Wait(t.Context()))
 	state, err := f.driver.Observe(t.Context(), instance)
 	must(t, err)
 	must(t, f.driver.Apply(t.Context(), instance, vm.Change{Set: set("a/b", "3").Set, Version: state.Version}))
@@ -219,5 +219,52 @@ func TestRefusedAndClosed(t *testing.T) {
 	}
 	if err := wrong.Refresh(t.Context()); !errors.Is(err, vm.ErrUnavailable) {
 		t.Errorf("refresh when closed: %v", err)
+	}
+}
+
+// Whatever vSphere says to the calls that follow VMs, they are followed again.
+func TestFeedFails(t *testing.T) {
+	for name, c := range map[string]struct {
+		method string
+		fault  types.BaseMethodFault // nil: the connection is cut
+	}{
+		"version":           {"WaitForUpdatesEx", new(types.InvalidCollectorVersion)},
+		"collector is gone": {"WaitForUpdatesEx", &types.ManagedObjectNotFound{Obj: types.ManagedObjectReference{Type: "PropertyCollector", Value: "x"}}},
+		"session is gone":   {"WaitForUpdatesEx", new(types.NotAuthenticated)},
+		"cut off":           {"WaitForUpdatesEx", nil},
+		"list is gone":      {"ModifyListView", &types.ManagedObjectNotFound{Obj: types.ManagedObjectReference{Type: "ListView", Value: "x"}}},
+		"list cut off":      {"ModifyListView", nil},
+		"lookup":            {"FindAllByUuid", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t, 3)
+			one, _ := f.observed(t, f.vm(t))
+			two, _ := f.observed(t, f.vm(t))
+			if c.fault == nil {
+				f.sim.CutCalls(c.method, 1)
+			} else {
+				f.sim.FailCalls(c.method, 1, c.fault)
+			}
+			three, err := f.driver.Resolve(t.Context(), "/DC0/vm/"+f.vm(t).name)
+			must(t, err)
+			for n, instance := range []string{one, two, three, one, two, three} {
+				value := string(rune('a' + n))
+				eventually(t, "a change that is applied", func() bool {
+					_, err := f.driver.Observe(t.Context(), instance)
+					if err == nil {
+						err = f.driver.Apply(t.Context(), instance, set("a/b", value))
+					}
+					if err != nil && !errors.Is(err, vm.ErrUnavailable) {
+						t.Fatal(err)
+					}
+					return err == nil
+				})
+				state, err := f.driver.Observe(t.Context(), instance)
+				must(t, err)
+				if state.Keys["a/b"] != value {
+					t.Errorf("the VM holds %q, want %q", state.Keys["a/b"], value)
+				}
+			}
+		})
 	}
 }
