@@ -29,6 +29,7 @@ require (
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0 // drives the browser that reads /docs
 	github.com/getkin/kin-openapi v0.153.0 // a second opinion on the contract, which shares no code with the server
+	go.yaml.in/yaml/v3 v3.0.5 // reads docs/alerts.yml
 	pgregory.net/rapid v1.3.0 // property tests of the codec
 )
 
@@ -62,7 +63,6 @@ require (
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
 	go.opentelemetry.io/otel/metric v1.47.0 // indirect
 	go.opentelemetry.io/otel/trace v1.47.0 // indirect
-	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	go.yaml.in/yaml/v4 v4.0.0 // indirect
 	golang.org/x/net v0.62.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
