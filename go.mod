@@ -22,6 +22,7 @@ require (
 	github.com/vmware/govmomi v0.56.0 // the vSphere API, and the simulator that is the embedded default
 	go.etcd.io/bbolt v1.5.0 // the embedded store engine
 	golang.org/x/crypto v0.58.0 // NaCl secretbox, for the secret values of a key set
+	golang.org/x/time v0.16.0 // the rate of pushes
 )
 
 // Of the tests alone.
@@ -32,8 +33,6 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // reads docs/alerts.yml
 	pgregory.net/rapid v1.3.0 // property tests of the codec
 )
-
-require golang.org/x/time v0.16.0
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect

@@ -76,7 +76,7 @@ func (r *Reconciler) converge(ctx context.Context, j job) (done outcome, err err
 func (r *Reconciler) asking(name string, c class, work func() error) error {
 	o := r.outages[name]
 	if c != fromClient {
-		if err := o.refuse(time.Now(), r.RetryMin, r.RetryMax); err != nil {
+		if err := o.refuse(time.Now(), r.backoff); err != nil {
 			return fmt.Errorf("%w (%w)", err, errOutage)
 		}
 	}

@@ -111,7 +111,7 @@ func (r *Reconciler) listen(ctx context.Context, name string, driver vm.Driver) 
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(backoff(attempts, r.RetryMin, r.RetryMax)):
+		case <-time.After(r.backoff.after(attempts)):
 		}
 	}
 }

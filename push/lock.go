@@ -9,7 +9,7 @@ type keyedMutex struct {
 }
 
 type namedLock struct {
-	mu    sync.Mutex
+	held  chan struct{} // has room for one: who holds it. A channel, because work under it waits for hypervisors
 	users int
 }
 
@@ -21,14 +21,14 @@ func (k *keyedMutex) lock(name string) (unlock func()) {
 	}
 	l := k.locks[name]
 	if l == nil {
-		l = &namedLock{}
+		l = &namedLock{held: make(chan struct{}, 1)}
 		k.locks[name] = l
 	}
 	l.users++
 	k.mu.Unlock()
-	l.mu.Lock()
+	l.held <- struct{}{}
 	return func() {
-		l.mu.Unlock()
+		<-l.held
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if l.users--; l.users == 0 {

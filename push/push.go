@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,14 +66,16 @@ type Reconciler struct {
 	gate    *gate
 	notes   *notes
 	outages map[string]*outage // by driver
-	vmLock  keyedMutex         // by driver and instance: one VM is worked on by one worker
-	heard   atomic.Uint64      // the revision that the feed has come to
+	backoff backoff
+	vmLock  keyedMutex    // by driver and instance: one VM is worked on by one worker
+	heard   atomic.Uint64 // the revision that the feed has come to
 }
 
 // New makes a Reconciler that does nothing until Run.
 func New(o Options) *Reconciler {
 	o.defaults()
 	r := &Reconciler{Options: o, queue: newQueue(), table: newTable(), gate: newGate(o.Rate), outages: map[string]*outage{}}
+	r.backoff = backoff{o.RetryMin, o.RetryMax, rand.Float64}
 	r.notes = newNotes(func(ctx context.Context, e store.Event) error { return o.Store.Note(ctx, e) })
 	for name := range o.Drivers {
 		r.outages[name] = &outage{}
@@ -172,7 +175,7 @@ func (r *Reconciler) attempt(ctx context.Context, j job) (again time.Duration, f
 	}
 	r.Observer.Pushed(ResultFailed, time.Since(begun), done.set, done.deleted)
 	r.Observer.Retrying()
-	attempts, delay := r.table.failed(j.task, err, r.RetryMin, r.RetryMax)
+	attempts, delay := r.table.failed(j.task, err, r.backoff)
 	level := slog.LevelWarn
 	if errors.Is(err, errOutage) {
 		level = slog.LevelDebug // it was told of once

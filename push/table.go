@@ -1,7 +1,6 @@
 package push
 
 import (
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -186,9 +185,9 @@ func (t *table) succeeded(key task) {
 
 // failed notes a failure and plans the retry: exponential, with a fifth of jitter so that VMs
 // which failed together do not come back together.
-func (t *table) failed(key task, err error, shortest, longest time.Duration) (attempts int, delay time.Duration) {
+func (t *table) failed(key task, err error, b backoff) (attempts int, delay time.Duration) {
 	t.update(key, func(r *row) {
-		delay = backoff(r.Attempts, shortest, longest)
+		delay = b.after(r.Attempts)
 		r.Attempts++
 		r.LastError = err.Error()
 		r.NextRetry = time.Now().Add(delay)
@@ -197,9 +196,15 @@ func (t *table) failed(key task, err error, shortest, longest time.Duration) (at
 	return attempts, delay
 }
 
-func backoff(attempts int, shortest, longest time.Duration) time.Duration {
-	delay := min(longest, shortest<<min(attempts, 20))
-	return delay + time.Duration((rand.Float64()-0.5)*0.4*float64(delay)) //nolint:gosec // jitter is no secret
+// backoff is how long to wait after failures.
+type backoff struct {
+	shortest, longest time.Duration
+	jitter            func() float64 // between 0 and 1
+}
+
+func (b backoff) after(failures int) time.Duration {
+	delay := min(b.longest, b.shortest<<min(failures, 20))
+	return delay + time.Duration((b.jitter()-0.5)*0.4*float64(delay))
 }
 
 // missing notes that there is no VM to clean, and reports since when.

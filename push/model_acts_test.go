@@ -1,0 +1,310 @@
+package push
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"github.com/vmexecutor/config-server/executor"
+	"github.com/vmexecutor/config-server/store"
+	"github.com/vmexecutor/config-server/vm"
+)
+
+// The fields that the model keeps books of.
+const (
+	statusField   = "sessions.main.exitStatus"
+	assignedField = "networks.eth0.assigned"
+	assignedIP    = "guestinfo.vice..networks|eth0.assigned.IP"
+	assignedMask  = "guestinfo.vice..networks|eth0.assigned.Mask"
+)
+
+// ledger is what is known of one field of one executor.
+type ledger struct {
+	client   string                    // what a client wrote, and no report has replaced; empty for nothing
+	at       int                       // at which step
+	reported int                       // at which step the guest wrote what was last reported
+	known    map[string]bool           // values that the store has had
+	guests   map[string]map[string]int // by VM: values that its guest wrote, and at which step last
+	ours     map[string]map[string]int // by VM: likewise, when it was new to everybody and nothing has happened since that may undo it
+}
+
+func (m *model) ledger(id, field string) *ledger {
+	l := m.held[id+" "+field]
+	if l == nil {
+		l = &ledger{known: map[string]bool{}, guests: map[string]map[string]int{}, ours: map[string]map[string]int{}}
+		m.held[id+" "+field] = l
+	}
+	return l
+}
+
+// holder is the executor that is bound to a VM.
+func (m *model) holder(name string) *store.Executor {
+	for _, id := range m.ids {
+		if e := m.executor(id); e.Binding != nil && e.Binding.Ref == name {
+			return e
+		}
+	}
+	return nil
+}
+
+func (m *model) executor(id string) *store.Executor {
+	e, err := m.store.Executor(m.Context(), id)
+	if err != nil {
+		m.fail("%v", err)
+	}
+	return e
+}
+
+func (m *model) update(id string, change func(*executor.ExecutorConfig)) {
+	_, err := m.store.UpdateExecutor(m.Context(), id, func(c *executor.ExecutorConfig) error { change(c); return nil })
+	if err != nil {
+		m.fail("%v", err)
+	}
+}
+
+func (m *model) clientConfigures(id string, _ *box) {
+	m.n++
+	m.did("client sets hostname of %s to h%d", id, m.n)
+	m.update(id, func(c *executor.ExecutorConfig) {
+		c.Hostname = fmt.Sprint("h", m.n)
+		if c.Domainname = ""; m.n%2 == 0 {
+			c.Domainname = "d"
+		}
+	})
+}
+
+func (m *model) clientReports(id string, _ *box) {
+	m.n++
+	value := m.n
+	if m.rng.IntN(3) == 0 {
+		value = 0
+	}
+	m.did("client sets exit status of %s to %d", id, value)
+	m.update(id, func(c *executor.ExecutorConfig) { c.Sessions["main"].ExitStatus = value })
+}
+
+func (m *model) clientExecs(id string, _ *box) {
+	e := m.executor(id)
+	for exec := range e.Config.Execs {
+		if m.rng.IntN(2) == 0 {
+			m.did("client deletes exec %s of %s", exec, id)
+			m.update(id, func(c *executor.ExecutorConfig) { delete(c.Execs, exec) })
+			return
+		}
+	}
+	m.n++
+	m.did("client adds exec e%d to %s", m.n, id)
+	m.update(id, func(c *executor.ExecutorConfig) {
+		if c.Execs == nil {
+			c.Execs = map[string]*executor.SessionConfig{}
+		}
+		c.Execs[fmt.Sprint("e", m.n)] = &executor.SessionConfig{Cmd: executor.Cmd{Path: "/bin/sh"}}
+	})
+}
+
+func (m *model) clientBinds(id string, b *box) {
+	if m.executor(id).Binding != nil && m.rng.IntN(2) == 0 {
+		m.did("client unbinds %s", id)
+		if err := m.store.Unbind(m.Context(), id); err != nil {
+			m.fail("%v", err)
+		}
+		return
+	}
+	_, _, err := m.store.Bind(m.Context(), id, store.Binding{Driver: "vsphere", Ref: b.name, TakeOver: m.rng.IntN(2) == 0})
+	if err != nil && !errors.Is(err, store.ErrClaimed) {
+		m.fail("%v", err)
+	}
+	m.did("client binds %s to %s (%v)", id, b.name, err)
+}
+
+// guestWrites has the guest write a field whole. Now and then it writes what it wrote before.
+func (m *model) guestWrites(_ string, b *box) {
+	if b.power != vm.PowerOn {
+		return
+	}
+	m.n++
+	value := m.n
+	if m.rng.IntN(4) == 0 {
+		value = 1 + m.rng.IntN(3)
+	}
+	m.hv.mu.Lock()
+	defer m.hv.mu.Unlock()
+	switch m.rng.IntN(4) {
+	case 0:
+		set := map[string]string{assignedIP: addressValue(value), assignedMask: maskValue(24)}
+		m.did("guest of %s writes address %d", b.name, value)
+		m.hv.set(b, set)
+	case 1:
+		for key := range b.keys {
+			if name, ok := cutExecStatus(key); ok {
+				m.did("guest of %s writes status of exec %s", b.name, name)
+				m.hv.set(b, map[string]string{key: strconv.Itoa(value)})
+				return
+			}
+		}
+	default:
+		m.did("guest of %s writes status %d", b.name, value)
+		m.hv.set(b, map[string]string{statusKey: strconv.Itoa(value)})
+	}
+	m.wrote(b, value == m.n)
+}
+
+// wrote keeps the books of what the VM holds now that its guest wrote something.
+func (m *model) wrote(b *box, fresh bool) {
+	e := m.holder(b.name)
+	if e == nil {
+		return
+	}
+	values := map[string]string{statusField: b.keys[statusKey]}
+	if ip, mask := b.keys[assignedIP], b.keys[assignedMask]; ip != "" && mask != "" {
+		values[assignedField] = prefixText(ip, mask)
+	}
+	for field, value := range values {
+		l := m.ledger(e.Config.ID, field)
+		if l.guests[b.name] == nil {
+			l.guests[b.name] = map[string]int{}
+		}
+		last := l.guests[b.name][value]
+		l.guests[b.name][value] = m.hv.step
+		delete(l.ours, b.name)
+		waits := l.client != "" && b.written[keyOf(field)][l.client] < l.at // a client's value, which comes first
+		if fresh && last == 0 && value != "" && !waits {
+			l.ours[b.name] = map[string]int{value: m.hv.step}
+		}
+	}
+}
+
+// guestTears has the guest write half of a field, the other half, or nonsense.
+func (m *model) guestTears(_ string, b *box) {
+	if b.power != vm.PowerOn {
+		return
+	}
+	m.n++
+	m.hv.mu.Lock()
+	defer m.hv.mu.Unlock()
+	switch m.rng.IntN(4) {
+	case 0:
+		m.did("guest of %s writes an address %d without its mask", b.name, m.n)
+		m.hv.set(b, map[string]string{assignedIP: addressValue(m.n)}, assignedMask)
+	case 1:
+		m.did("guest of %s writes a mask", b.name)
+		m.hv.set(b, map[string]string{assignedMask: maskValue(16 + m.rng.IntN(8))})
+	case 2:
+		m.did("guest of %s writes an address %d over another", b.name, m.n)
+		m.hv.set(b, map[string]string{assignedIP: addressValue(m.n)})
+	default:
+		m.did("guest of %s writes nonsense", b.name)
+		m.hv.set(b, map[string]string{statusKey: "nonsense"})
+	}
+	m.wrote(b, false)
+}
+
+func (m *model) operatorDrifts(_ string, b *box) {
+	m.n++
+	m.hv.mu.Lock()
+	defer m.hv.mu.Unlock()
+	m.did("operator changes keys of %s", b.name)
+	switch m.rng.IntN(4) {
+	case 0:
+		m.hv.set(b, map[string]string{"guestinfo.vice./hostname": fmt.Sprint("forged", m.n)})
+	case 1:
+		m.hv.set(b, nil, "common/notes", "guestinfo.vice./sessions|main/cmd/Path")
+	case 2:
+		m.hv.set(b, map[string]string{fmt.Sprintf("guestinfo.vice./sessions|ghost%d/tty", m.n): "true"})
+	default:
+		m.hv.set(b, map[string]string{"guestinfo.metadata": fmt.Sprint("another tool's ", m.n)})
+	}
+}
+
+// undone notes that a VM may have lost what its guest wrote.
+func (m *model) undone(b *box) {
+	for _, l := range m.held {
+		delete(l.ours, b.name)
+	}
+}
+
+func (m *model) power(_ string, b *box) {
+	to := vm.PowerOn
+	if b.power == vm.PowerOn {
+		to = []vm.Power{vm.PowerOff, vm.PowerOff, vm.PowerSuspended}[m.rng.IntN(3)]
+	}
+	m.did("%s is %s", b.name, to)
+	if to == vm.PowerOff {
+		m.undone(b)
+	}
+	m.hv.mu.Lock()
+	defer m.hv.mu.Unlock()
+	m.hv.turn(b, to)
+}
+
+func (m *model) snapshots(_ string, b *box) {
+	m.hv.mu.Lock()
+	defer m.hv.mu.Unlock()
+	if b.snapshot == nil || m.rng.IntN(3) == 0 {
+		m.did("snapshot of %s", b.name)
+		m.hv.snap(b)
+		return
+	}
+	if e := m.holder(b.name); e != nil && vm.Power(e.Binding.Seen.Power) == vm.PowerOff {
+		return // from off to on by way of a snapshot is what nobody can tell from a mere start
+	}
+	m.did("%s is reverted", b.name)
+	m.undone(b)
+	m.hv.revert(b)
+}
+
+func (m *model) restart(string, *box) {
+	m.did("restart")
+	m.stop()
+	m.read()
+	m.start()
+}
+
+func (m *model) weather(string, *box) {
+	m.hv.mu.Lock()
+	defer m.hv.mu.Unlock()
+	m.hv.faulty = []float64{0, 0.1, 0.5, 1}[m.rng.IntN(4)]
+	m.hv.hints = []float64{0, 0.7, 1}[m.rng.IntN(3)]
+	m.did("%.0f%% of calls fail, %.0f%% of changes are hinted at", m.hv.faulty*100, m.hv.hints*100)
+}
+
+func cutExecStatus(key string) (string, bool) {
+	var name string
+	n, err := fmt.Sscanf(key, "guestinfo.vice..execs|%s", &name)
+	const tail = ".status@non-persistent"
+	if err != nil || n != 1 || len(name) <= len(tail) || name[len(name)-len(tail):] != tail {
+		return "", false
+	}
+	return name[:len(name)-len(tail)], true
+}
+
+func addressValue(n int) string {
+	a := netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}).As16()
+	return base64.StdEncoding.EncodeToString(a[:])
+}
+
+func maskValue(bits int) string {
+	mask := ^uint32(0) << (32 - bits)
+	return base64.StdEncoding.EncodeToString([]byte{byte(mask >> 24), byte(mask >> 16), byte(mask >> 8), byte(mask)})
+}
+
+// prefixText is a pair of values as the feed tells it.
+func prefixText(ip, mask string) string {
+	a, err := base64.StdEncoding.DecodeString(ip)
+	if err != nil || len(a) != 16 {
+		return ""
+	}
+	b, err := base64.StdEncoding.DecodeString(mask)
+	if err != nil {
+		return ""
+	}
+	bits := 0
+	for _, x := range b {
+		for ; x != 0; x <<= 1 {
+			bits++
+		}
+	}
+	return netip.PrefixFrom(netip.AddrFrom16([16]byte(a)).Unmap(), bits).String()
+}
