@@ -1,6 +1,7 @@
 package executor
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -52,19 +53,19 @@ func ParseSource(s string) (Source, error) {
 // parseLabel brings label://x and label:///x to one form: the label as Path, without
 // a slash, and nothing else.
 func parseLabel(u *url.URL) (Source, error) {
-	const bad = "a label source is label:///<label>, without slash, port, query or user"
+	bad := errors.New("a label source is label:///<label>, without slash, port, query or user")
 	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Port() != "" || strings.HasSuffix(u.Host, ":") {
-		return Source{}, fmt.Errorf(bad)
+		return Source{}, bad
 	}
 	label := strings.TrimPrefix(u.Path, "/")
 	if u.Host != "" {
 		if u.Path != "" {
-			return Source{}, fmt.Errorf(bad)
+			return Source{}, bad
 		}
 		label = u.Host
 	}
 	if label == "" || strings.Contains(label, "/") {
-		return Source{}, fmt.Errorf(bad)
+		return Source{}, bad
 	}
 	return Source{Scheme: "label", Path: label}, nil
 }

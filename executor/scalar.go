@@ -144,7 +144,10 @@ func (r *Range) UnmarshalText(text []byte) error {
 	return err
 }
 
-// ordered reports whether r is a range at all.
+// Valid reports whether r is a range at all; the codec asks when it reads one.
+func (r Range) Valid() bool { return r.ordered() }
+
+// ordered reports whether r has two ends, of one address family and in order.
 func (r Range) ordered() bool {
 	return r.First.IsValid() && r.First.BitLen() == r.Last.BitLen() && !r.Last.Less(r.First)
 }

@@ -114,11 +114,20 @@ func (d *decoder) fields(n *node, v reflect.Value) {
 	}
 }
 
+func (d *decoder) structure(n *node, v reflect.Value) {
+	hits, errs := d.hits, len(d.errs)
+	d.fields(n, v)
+	if n.valid && d.hits > hits && len(d.errs) == errs && !valid(v) {
+		first := n.first()
+		d.fail(first, d.key(first), errChoice)
+	}
+}
+
 // value reads n into v, which is zero and can be set.
 func (d *decoder) value(n *node, v reflect.Value) {
 	switch n.kind {
 	case kindStruct:
-		d.fields(n, v)
+		d.structure(n, v)
 	case kindPointer:
 		d.pointer(n, v)
 	case kindPrefix:

@@ -29,6 +29,8 @@ type readings struct {
 	Map    map[string]int                 `vic:"0.1" scope:"read-only" key:"map" json:"map"`
 	Struct map[string]*executor.MountSpec `vic:"0.1" scope:"read-only" key:"struct" json:"struct"`
 	Level  executor.TrustLevel            `vic:"0.1" scope:"read-only" key:"level" json:"level"`
+	Addrs  []netip.Addr                   `vic:"0.1" scope:"read-only" key:"addrs" json:"addrs"`
+	Pool   executor.Range                 `vic:"0.1" scope:"read-only" key:"pool" json:"pool"`
 	Boot   string                         `vic:"0.1" scope:"non-persistent" key:"boot" json:"boot"`
 }
 
@@ -112,6 +114,8 @@ func TestDecodeErrors(t *testing.T) {
 		"a number that is large":    {"int", "int", at("int", "128")},
 		"a negative one":            {"uint", "uint", at("uint", "-1")},
 		"a number without meaning":  {"level", "level", at("level", "6")},
+		"half a range":              {"pool/first", "pool", at("pool/first", v4in16)},
+		"a range backwards":         {"pool/first", "pool", at("pool/first", v6, "pool/last", v4in16)},
 		"neither true nor false":    {"bool", "bool", at("bool", "yes")},
 		"not base64":                {"bytes", "bytes", at("bytes", "hunter2!")},
 		"an address of 5 bytes":     {"addr", "addr", at("addr", "CgAAAQE=")},
@@ -136,6 +140,7 @@ func TestDecodeErrors(t *testing.T) {
 		"a length beyond":           {"each", "each", at("each", "999999999")},
 		"a length beyond numbers":   {"each", "each", at("each", "99999999999999999999")},
 		"a length too many structs": {"each", "each", at("each", "1", "each|0/A", "1", "text", "", "int", "1")},
+		"an element that is empty":  {"addrs", "addrs", at("addrs", "1", "addrs|0", v4in16, "addrs|1", "")},
 		"an element's field":        {"each|1/B", "each", at("each", "1", "each|0/A", "1", "each|1/B", "x")},
 		"a value in a map":          {"map|a", "map.a", at("map", "a", "map|a", "x")},
 		"an index with a gap":       {"map", "map", at("map", "a||b", "map|a", "1", "map|b", "1")},
@@ -163,7 +168,7 @@ func TestDecodeErrors(t *testing.T) {
 		}
 	}
 	got, err := c.Decode(at("int", "x", "uint", "7", "map", "a|b", "map|a", "x", "map|b", "2", "each", "1", "each|0/A", "x", "each|1/B", "3"))
-	want := &readings{Uint: 7, Map: map[string]int{"a": 0, "b": 2}, Each: []struct{ A, B int }{{}, {B: 3}}}
+	want := &readings{Uint: 7, Map: map[string]int{"a": 0, "b": 2}} // a list is one field
 	if !reflect.DeepEqual(got, want) || names(err) != "int each map.a" {
 		t.Errorf("what did parse: %+v, %v", got, err)
 	}

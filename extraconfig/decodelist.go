@@ -91,25 +91,28 @@ func grow(list reflect.Value, length int) {
 	list.SetLen(length + 1)
 }
 
-// list reads a list whose elements have keys of their own.
+// list reads a list whose elements have keys of their own. It is one field: whole or not at all.
 func (d *decoder) list(n *node, v reflect.Value) {
 	length := d.length(n.leaf, len(d.keys))
 	if length == 0 {
 		return
 	}
-	list := reflect.New(n.typ).Elem()
+	list, errs := reflect.New(n.typ).Elem(), len(d.errs)
 	for i := range length {
 		grow(list, i)
 		d.names = append(d.names, indexName(i))
-		hits := d.hits
+		hits, wrong := d.hits, len(d.errs)
 		d.value(n.elem, list.Index(i))
 		d.names = d.names[:len(d.names)-1]
-		if d.hits == hits {
+		empty := n.elem.kind != kindStruct && list.Index(i).IsZero() && len(d.errs) == wrong
+		if d.hits == hits || empty {
 			d.fail(n.leaf, d.key(n.leaf), errLength)
 			return
 		}
 	}
-	v.Set(list)
+	if len(d.errs) == errs {
+		v.Set(list)
+	}
 }
 
 // entries reads a map whose index names its entries. An entry that the index names is there, whatever keys it has.

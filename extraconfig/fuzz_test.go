@@ -72,11 +72,15 @@ func inProportion(t *testing.T, keys map[string]string, f func()) {
 	for key, value := range keys {
 		limit += uint64(128 * (len(key) + len(value) + 32))
 	}
-	before := allocated()
-	f()
-	if n := allocated() - before; n > limit {
-		t.Fatalf("%d bytes were allocated for %d pairs, %d are plenty", n, len(keys), limit)
+	var n uint64
+	for range 3 { // the fuzzer allocates, too, but not every time
+		before := allocated()
+		f()
+		if n = allocated() - before; n <= limit {
+			return
+		}
 	}
+	t.Fatalf("%d bytes were allocated for %d pairs, %d are plenty", n, len(keys), limit)
 }
 
 func FuzzDecode(f *testing.F) {

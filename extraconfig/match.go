@@ -79,7 +79,7 @@ func (l *leaf) free() bool {
 }
 
 // withIndexes joins literals with the sign for any index.
-func withIndexes(literals []string) string { return strings.Join(literals, "#") }
+func withIndexes(literals []string) string { return strings.Join(literals, hole) }
 
 // modifiers splits the modifiers off a key.
 func modifiers(key string) (body, suffix string) {
@@ -96,21 +96,26 @@ func modifiers(key string) (body, suffix string) {
 // in common that stand for one field is field.
 func (m *matcher) find(key string) (l *leaf, entry, field string, ours bool) {
 	body, suffix := modifiers(key)
-	if l, entry = m.look(body, body); l == nil {
-		folded := fold(body)
-		if len(folded) == 0 || folded == body {
-			return nil, "", "", false
-		}
-		if l, entry = m.look(body, folded); l == nil {
-			return nil, "", "", false
+	l, entry = m.anyCase(body)
+	if suffix != "" && (l == nil || l.free()) { // perhaps a name that only looks as if it ended with modifiers
+		if free, name := m.anyCase(key); free != nil && free.free() && free.key.suffix == "" {
+			return free, name, key, true
 		}
 	}
-	if suffix != "" && l.key.suffix == "" && l.free() { // a name that only looks as if it ended with modifiers
-		names := strings.Split(entry, hole)
-		names[len(names)-1] += suffix
-		return l, strings.Join(names, hole), key, true
+	if l == nil {
+		return nil, "", "", false
 	}
 	return l, entry, body, foldEqual(suffix, l.key.suffix)
+}
+
+// anyCase looks for a key as we spell it, and if there is none for one in other case.
+func (m *matcher) anyCase(body string) (l *leaf, entry string) {
+	if l, entry = m.look(body, body); l == nil {
+		if folded := fold(body); folded != body {
+			return m.look(body, folded)
+		}
+	}
+	return l, entry
 }
 
 // look looks for a key; text is the key as it is or folded.
@@ -172,11 +177,14 @@ func entryName(text string, s style, free bool) (string, bool) {
 	return text, validName(text)
 }
 
-// anyIndex writes # for every index in a key.
+// anyIndex writes the sign for any index in place of every index in a key.
 func anyIndex(key string) string {
 	at := strings.IndexByte(key, '|')
-	if at < 0 {
+	switch {
+	case at < 0:
 		return key
+	case strings.Contains(key, hole): // is like no template, and must not look like one
+		return ""
 	}
 	var b []byte
 	done := 0
@@ -187,7 +195,7 @@ func anyIndex(key string) string {
 		}
 		end := at + 1 + digits(key[at+1:])
 		if end > at+1 && (end == len(key) || key[end] == '/' || key[end] == '.') {
-			b = append(append(b, key[done:at+1]...), '#')
+			b = append(append(b, key[done:at+1]...), hole...)
 			done = end
 		}
 		at = end

@@ -21,7 +21,7 @@ type node struct {
 	elem   *node        // of a list, a map or a pointer
 	open   bool         // a map whose entry names are free
 	elems  reflect.Type // a list of a map's elements
-	valid  bool         // a type that knows which numbers it has
+	valid  bool         // a type that knows which of its values mean something
 	mapID  int          // numbers the maps that are reached without passing through entries, from 1
 	report bool         // there are read-write fields here or below
 }
@@ -137,6 +137,19 @@ func (n *node) encoded() bool {
 	return !n.place.keyless
 }
 
+// first is the first leaf here or below.
+func (n *node) first() *leaf {
+	switch {
+	case n.leaf != nil:
+		return n.leaf
+	case len(n.parts) > 0:
+		return n.parts[0]
+	case n.elem != nil:
+		return n.elem.first()
+	}
+	return n.fields[0].first()
+}
+
 // below is the place of a field.
 func (p place) below(t tag, jsonName string) place {
 	next := p
@@ -194,7 +207,7 @@ func (c *compiler) value(n *node, hops []hop) error {
 	}
 	n.kind = k
 	n.report = n.place.scope == ReadWrite
-	n.valid = k == kindInt && n.typ.Implements(typeValid)
+	n.valid = (k == kindInt || k == kindStruct) && n.typ.Implements(typeValid)
 	if n.place.keyless && k != kindStruct && k != kindPointer {
 		return nil // a hidden struct does not hide its visible fields; a list that has no key cannot be read
 	}

@@ -53,7 +53,7 @@ var (
 	errMask      = errors.New("is not a contiguous mask of the address's family in base64")
 	errNoMask    = errors.New("is an address without its mask")
 	errNoAddress = errors.New("is a mask without its address")
-	errChoice    = errors.New("is a number that stands for nothing here")
+	errChoice    = errors.New("is, alone or with the fields beside it, a value that means nothing")
 	errTime      = errors.New("is not a time such as 2017-07-14 02:40:00.5 +0000 UTC")
 	errUser      = errors.New("is not the user information of a URL")
 )
@@ -123,6 +123,9 @@ func parseUser(s string) (*url.Userinfo, error) {
 	return u.User, nil
 }
 
+// valid asks a value of a type that knows.
+func valid(v reflect.Value) bool { return v.Interface().(interface{ Valid() bool }).Valid() }
+
 // setScalar reads text into v, a value of a kind that has one pair.
 func setScalar(n *node, v reflect.Value, text string) error {
 	switch n.kind {
@@ -139,7 +142,7 @@ func setScalar(n *node, v reflect.Value, text string) error {
 			return errNumber
 		}
 		v.SetInt(i)
-		if n.valid && !v.Interface().(interface{ Valid() bool }).Valid() {
+		if n.valid && !valid(v) {
 			v.SetInt(0)
 			return errChoice
 		}

@@ -3,6 +3,7 @@ package handlers
 import (
 	"bytes"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"mime"
 	"net/http"
@@ -33,7 +34,7 @@ type edgeTest struct {
 	metrics    *metrics.Metrics
 	store      *store.Store
 	reconciler *push.Reconciler
-	log        *bytes.Buffer
+	log        *logBuffer
 }
 
 func newEdge(t *testing.T) *edgeTest {
@@ -55,8 +56,8 @@ func openEdge(t testing.TB, dir string, drivers map[string]vm.Driver) *edgeTest 
 			t.Error(err)
 		}
 	})
-	e := &edgeTest{log: &bytes.Buffer{}}
-	log := slog.New(slog.NewTextHandler(&syncWriter{w: e.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	e := &edgeTest{log: &logBuffer{}}
+	log := slog.New(slog.NewTextHandler(e.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if e.store, err = store.New(engine, store.Options{Logger: log}); err != nil {
 		t.Fatal(err)
 	}
@@ -69,15 +70,29 @@ func openEdge(t testing.TB, dir string, drivers map[string]vm.Driver) *edgeTest 
 	return e
 }
 
-type syncWriter struct {
-	mu sync.Mutex
-	w  *bytes.Buffer
+// logBuffer keeps what was logged, whoever did.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
 }
 
-func (s *syncWriter) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.w.Write(b)
+func (l *logBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// Reset forgets it.
+func (l *logBuffer) Reset() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.Reset()
 }
 
 // answer is a response; its problem is set when it is a failure.
@@ -272,4 +287,4 @@ func undescribed(t *edgeTest, at string, schema *spec.Schema, body any) {
 	}
 }
 
-func discardTo(w *bytes.Buffer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+func discardTo(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

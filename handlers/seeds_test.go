@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -71,12 +72,7 @@ type seed struct{ operation, method, target, headers, body string }
 func seeds(t testing.TB) (plain, varied []seed) {
 	t.Helper()
 	for pattern, item := range specification().Paths.Paths {
-		for method, op := range map[string]*spec.Operation{
-			http.MethodGet: item.Get, http.MethodPut: item.Put, http.MethodPost: item.Post, http.MethodPatch: item.Patch, http.MethodDelete: item.Delete,
-		} {
-			if op == nil {
-				continue
-			}
+		for method, op := range operationsOf(item) {
 			s := seed{operation: op.ID, method: method, target: seedTarget(t, pattern)}
 			parameters := append(append([]spec.Parameter(nil), item.Parameters...), op.Parameters...)
 			for _, p := range parameters {
@@ -98,6 +94,15 @@ func seeds(t testing.TB) (plain, varied []seed) {
 		})
 	}
 	return plain, varied
+}
+
+// operationsOf are those of a path, by method.
+func operationsOf(item spec.PathItem) map[string]*spec.Operation {
+	all := map[string]*spec.Operation{
+		http.MethodGet: item.Get, http.MethodPut: item.Put, http.MethodPost: item.Post, http.MethodPatch: item.Patch, http.MethodDelete: item.Delete,
+	}
+	maps.DeleteFunc(all, func(_ string, op *spec.Operation) bool { return op == nil })
+	return all
 }
 
 // seedTarget fills the names into a path. A network is one that nobody follows: it can be deleted.

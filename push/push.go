@@ -194,6 +194,12 @@ func (r *Reconciler) Push(ctx context.Context, id string) (Status, error) {
 	if e.Binding == nil {
 		return Status{}, fmt.Errorf("push %s: %w", id, store.ErrUnbound)
 	}
+	if d, ok := r.Drivers[e.Binding.Driver].(vm.Refresher); ok {
+		// Who asks knows what was done to the VM until now. That the hypervisor is away shows in the status.
+		if err := d.Refresh(ctx); err != nil && ctx.Err() != nil {
+			return Status{}, fmt.Errorf("push %s: %w", id, err)
+		}
+	}
 	if err := r.queue.wait(ctx, task{executor: id}); err != nil {
 		return Status{}, fmt.Errorf("push %s: %w", id, err)
 	}

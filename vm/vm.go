@@ -79,8 +79,10 @@ type Driver interface {
 	// are is the driver's to say. ErrNotFound, ErrAmbiguous.
 	Resolve(ctx context.Context, ref string) (instance string, err error)
 
-	// Observe reads the VM as it is now: no change that was applied before is missing from it.
-	// ErrNotFound.
+	// Observe says what the VM holds. No change that Apply made before is missing from it. What
+	// others did may be, for the moment that the hypervisor takes to tell: a hint follows, and a
+	// change computed from the older state is ErrConflict where there are versions. After
+	// ErrConflict the answer is not the version that was refused. ErrNotFound.
 	Observe(ctx context.Context, instance string) (State, error)
 
 	// Apply makes one change, all of it or nothing, in one call of the hypervisor, and returns
@@ -98,4 +100,11 @@ type Driver interface {
 
 	// Close ends the session with the hypervisor. No other call may follow, nor be under way.
 	Close(ctx context.Context) error
+}
+
+// Refresher is a Driver that answers from what it was told, not from what it asks: its Observe may
+// lack what others did a moment ago.
+type Refresher interface {
+	// Refresh returns when Observe no longer lacks anything that happened before Refresh was called.
+	Refresh(ctx context.Context) error
 }

@@ -159,7 +159,7 @@ func (b *browser) run(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// read runs an action that answers something.
+// look runs an action that answers something.
 func look[T any](b *browser, action chromedp.Action[T]) T {
 	b.Helper()
 	value, err := chromedp.Run(b.ctx, action)

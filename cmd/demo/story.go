@@ -51,6 +51,9 @@ func newStory(ctx context.Context, server *server) (*story, error) {
 
 // held reads the VM over the vSphere API.
 func (s *story) held(ctx context.Context) (map[string]string, error) {
+	if err := s.driver.Refresh(ctx); err != nil { // what the server did is news to this driver
+		return nil, err
+	}
 	state, err := s.driver.Observe(ctx, s.instance)
 	return state.Keys, err
 }

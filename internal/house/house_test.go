@@ -76,7 +76,7 @@ func TestImportDirections(t *testing.T) {
 		{module + "/handlers", []string{"app"}},
 		{module + "/app", []string{"cmd"}},
 		{module + "/push", []string{"app", "handlers"}},
-		{module + "/vm", []string{"app", "push", "handlers", "vm", "cmd/demo"}},
+		{module + "/vm", []string{"app", "push", "handlers", "vm", "cmd/demo", "cmd/simctl"}},
 		{module + "/store", []string{"app", "push", "handlers", "store"}},
 	}
 	for _, p := range packages(t) {

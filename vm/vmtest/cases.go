@@ -141,27 +141,111 @@ func (s *suite) observeOthers(t *testing.T) {
 	v, instance := s.fresh(t)
 	before := s.observe(t, instance)
 	v.Set(t, "guestinfo.elsewhere", "x")
-	after := s.observe(t, instance)
-	if after.Keys["guestinfo.elsewhere"] != "x" {
-		t.Error("a key that another tool wrote is not observed")
-	}
+	after := s.until(t, instance, "a key that another tool wrote", func(state vm.State) bool {
+		return state.Keys["guestinfo.elsewhere"] == "x"
+	})
 	if s.h.Versions && after.Version == before.Version {
 		t.Error("another tool's change leaves the version as it was")
 	}
 }
 
+func (s *suite) refresh(t *testing.T) {
+	d, ok := s.h.Driver.(vm.Refresher)
+	if !ok {
+		return
+	}
+	v, instance := s.fresh(t)
+	s.observe(t, instance)
+	for n := range 10 {
+		v.Set(t, "guestinfo.elsewhere", fmt.Sprint(n))
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				if err := d.Refresh(t.Context()); err != nil {
+					t.Errorf("refresh: %v", err)
+				} else if got := s.observe(t, instance).Keys["guestinfo.elsewhere"]; got != fmt.Sprint(n) {
+					t.Errorf("after a refresh %q is observed, want %d", got, n)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
 func (s *suite) observePower(t *testing.T) {
 	v, instance := s.fresh(t)
+	epochs := []string{s.observe(t, instance).Epoch}
 	for _, power := range []vm.Power{vm.PowerOff, vm.PowerOn, vm.PowerSuspended, vm.PowerOn} {
 		v.Power(t, power)
-		if got := s.observe(t, instance).Power; got != power {
-			t.Errorf("power is %q, want %q", got, power)
-		}
+		s.until(t, instance, "power "+string(power), func(state vm.State) bool { return state.Power == power })
 		s.apply(t, instance, map[string]string{"guestinfo.power": string(power)})
-		if got := s.observe(t, instance).Keys["guestinfo.power"]; got != string(power) {
+		state := s.observe(t, instance)
+		if state.Keys["guestinfo.power"] != string(power) {
 			t.Errorf("a change of a VM that is %s was not applied", power)
 		}
+		if state.Epoch == epochs[len(epochs)-1] {
+			t.Errorf("the epoch is the same before and after the power was %s", power)
+		}
+		epochs = append(epochs, state.Epoch)
 	}
+}
+
+func (s *suite) epochStays(t *testing.T) {
+	v, instance := s.fresh(t)
+	epoch := s.observe(t, instance).Epoch
+	s.apply(t, instance, map[string]string{"a/b": "1"})
+	v.Set(t, "guestinfo.elsewhere", "x")
+	after := s.until(t, instance, "a key that another tool wrote", func(state vm.State) bool {
+		return state.Keys["guestinfo.elsewhere"] == "x"
+	})
+	if after.Epoch != epoch {
+		t.Error("a change of keys begins an epoch")
+	}
+}
+
+func (s *suite) observeAfterApply(t *testing.T) {
+	_, instance := s.fresh(t)
+	for n := range 20 {
+		want := fmt.Sprint(n)
+		s.apply(t, instance, map[string]string{"a/n": want, "a/" + want: want})
+		if state := s.observe(t, instance); state.Keys["a/n"] != want || state.Keys["a/"+want] != want {
+			t.Fatalf("change %d was applied, and is not observed", n)
+		}
+		s.apply(t, instance, nil, "a/"+want)
+		if _, there := s.observe(t, instance).Keys["a/"+want]; there {
+			t.Fatalf("deletion %d was applied, and the key is still observed", n)
+		}
+	}
+}
+
+func (s *suite) manyFirstObserves(t *testing.T) {
+	type one struct{ instance, mark string }
+	var vms []one
+	for range 24 {
+		v, instance := s.fresh(t)
+		v.Set(t, "guestinfo.mark", instance)
+		vms = append(vms, one{instance, instance})
+	}
+	var wg sync.WaitGroup
+	for _, o := range vms {
+		for range 3 {
+			wg.Go(func() {
+				state, err := s.h.Driver.Observe(t.Context(), o.instance)
+				if err != nil {
+					t.Errorf("observe: %v", err)
+				} else if got := state.Keys["guestinfo.mark"]; got != o.mark {
+					t.Errorf("observed %q instead of %q", got, o.mark)
+				}
+			})
+		}
+		wg.Go(func() {
+			_, err := s.h.Driver.Observe(t.Context(), strings.Replace(o.instance, o.instance[:4], "ffff", 1))
+			if !errors.Is(err, vm.ErrNotFound) {
+				t.Errorf("observe what does not exist: %v", err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func (s *suite) setChangeDelete(t *testing.T) {

@@ -14,6 +14,10 @@ func (s *suite) removed(t *testing.T) {
 	s.apply(t, instance, map[string]string{"a/b": "1"})
 	refs := v.Refs(t)
 	v.Remove(t)
+	eventually(t, "that the VM is gone", func() bool {
+		_, err := s.h.Driver.Observe(t.Context(), instance)
+		return err != nil
+	})
 	for range 2 {
 		_, err := s.h.Driver.Observe(t.Context(), instance)
 		wantKind(t, "observe", err, vm.ErrNotFound)
@@ -80,6 +84,10 @@ func (s *suite) away(t *testing.T) {
 	refs := v.Refs(t)
 	for range 2 {
 		s.h.Stop(t)
+		eventually(t, "that the hypervisor is away", func() bool {
+			_, err := s.h.Driver.Observe(t.Context(), instance)
+			return err != nil
+		})
 		for range 2 {
 			_, err := s.h.Driver.Observe(t.Context(), instance)
 			wantKind(t, "observe", err, vm.ErrUnavailable)

@@ -3,7 +3,9 @@
 package vmtest
 
 import (
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/vmexecutor/config-server/vm"
 )
@@ -51,7 +53,11 @@ func Run(t *testing.T, h Harness) {
 		{"resolve what is ambiguous", s.resolveAmbiguous},
 		{"observe a fresh VM", s.observeFresh},
 		{"observe what others do", s.observeOthers},
+		{"refresh", s.refresh},
 		{"observe power", s.observePower},
+		{"the epoch stays", s.epochStays},
+		{"observe after apply", s.observeAfterApply},
+		{"many first observes", s.manyFirstObserves},
 		{"set, change, delete", s.setChangeDelete},
 		{"apply again", s.applyAgain},
 		{"apply nothing", s.applyNothing},
@@ -65,10 +71,13 @@ func Run(t *testing.T, h Harness) {
 		{"outdated version", s.outdatedVersion},
 		{"many VMs at once", s.concurrent},
 		{"one VM from many sides", s.concurrentSameVM},
+		{"hints", s.hints},
+		{"hints to several", s.hintsToSeveral},
 		{"removed VM", s.removed},
 		{"context ends", s.contextEnds},
 		{"session ends", s.sessionEnds},
 		{"hypervisor away", s.away},
+		{"hints after all that", s.hints},
 	} {
 		t.Run(c.name, c.run)
 	}
@@ -100,11 +109,46 @@ func (s *suite) observe(t *testing.T, instance string) vm.State {
 	return state
 }
 
+// until observes until the state fits: what others did may take a moment to arrive.
+func (s *suite) until(t *testing.T, instance, what string, fits func(vm.State) bool) vm.State {
+	t.Helper()
+	var state vm.State
+	eventually(t, what, func() bool {
+		state = s.observe(t, instance)
+		return fits(state)
+	})
+	return state
+}
+
+// patience is how long something may take that has to come.
+const patience = 20 * time.Second
+
+func eventually(t *testing.T, what string, comes func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.After(patience); !comes(); {
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("%s is not observed", what)
+		}
+	}
+}
+
 // apply makes a change on the VM as it is now.
 func (s *suite) apply(t *testing.T, instance string, set map[string]string, del ...string) {
 	t.Helper()
-	c := vm.Change{Set: pairs(set), Delete: del, Version: s.observe(t, instance).Version}
-	if err := s.h.Driver.Apply(t.Context(), instance, c); err != nil {
-		t.Fatalf("apply: %v", err)
+	c := vm.Change{Set: pairs(set), Delete: del}
+	for range 5 {
+		c.Version = s.observe(t, instance).Version
+		err := s.h.Driver.Apply(t.Context(), instance, c)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, vm.ErrConflict) {
+			t.Fatalf("apply: %v", err)
+		}
 	}
+	t.Fatal("apply: the VM that was observed is never the VM as it is")
 }

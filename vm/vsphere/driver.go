@@ -9,10 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/vmware/govmomi/fault"
-	"github.com/vmware/govmomi/property"
-	"github.com/vmware/govmomi/task"
 	"github.com/vmware/govmomi/vim25/methods"
-	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/soap"
 	"github.com/vmware/govmomi/vim25/types"
 
@@ -21,46 +18,20 @@ import (
 )
 
 const (
-	// waitLimit is how long one call waits for a task: a waiting call does not notice that its
-	// session has ended, the next one does.
-	waitLimit = 60
-	// cleanUpLimit bounds a call that only spares vSphere the trouble of cleaning up itself.
-	cleanUpLimit = 5 * time.Second
+	// fillLimit is how long a VM that is listed may take to come; then it is read.
+	fillLimit = 20 * time.Second
+	// refusedLimit is how long a version that vSphere refused is waited upon to change; then the
+	// VM is read.
+	refusedLimit = 500 * time.Millisecond
 )
 
-var powers = map[types.VirtualMachinePowerState]vm.Power{
-	types.VirtualMachinePowerStatePoweredOn:  vm.PowerOn,
-	types.VirtualMachinePowerStatePoweredOff: vm.PowerOff,
-	types.VirtualMachinePowerStateSuspended:  vm.PowerSuspended,
-}
-
-// Observe implements vm.Driver with one property retrieval.
+// Observe implements vm.Driver without a call, where the VM is followed already.
 func (d *Driver) Observe(ctx context.Context, instance string) (vm.State, error) {
-	state := vm.State{Power: vm.PowerUnknown}
-	err := d.onVM(ctx, instance, func(s *session, ref types.ManagedObjectReference) error {
-		var v mo.VirtualMachine
-		err := property.DefaultCollector(s.Client).RetrieveOne(ctx, ref,
-			[]string{"config.instanceUuid", "config.extraConfig", "config.changeVersion", "runtime.powerState", "runtime.bootTime", "snapshot"}, &v)
-		switch {
-		case err != nil:
-			return err
-		case v.Config == nil || v.Config.InstanceUuid == "":
-			// Not an empty VM: that would be a reason to push everything.
-			return &failure{text: fmt.Sprintf("vSphere does not show the configuration of VM %s: it is not accessible, or the account lacks a privilege", instance)}
-		case !strings.EqualFold(v.Config.InstanceUuid, instance):
-			return soap.WrapVimFault(&types.ManagedObjectNotFound{Obj: ref}) // the id is another VM's by now
-		}
-		state.Keys = make(map[string]string, len(v.Config.ExtraConfig))
-		for _, option := range v.Config.ExtraConfig {
-			o := option.GetOptionValue()
-			state.Keys[o.Key] = extraconfig.Unescape(text(o.Value))
-		}
-		state.Version = v.Config.ChangeVersion
-		if p, ok := powers[v.Runtime.PowerState]; ok {
-			state.Power = p
-		}
-		state.Epoch = epoch(&v)
-		return nil
+	var state vm.State
+	err := d.doLive(ctx, func(f *feed) error {
+		var err error
+		state, err = f.observe(ctx, strings.ToLower(instance))
+		return err
 	})
 	if err != nil {
 		return vm.State{}, err
@@ -68,27 +39,168 @@ func (d *Driver) Observe(ctx context.Context, instance string) (vm.State, error)
 	return state, nil
 }
 
-// epoch is made of what a power change or a revert moves.
-func epoch(v *mo.VirtualMachine) string {
-	e := string(v.Runtime.PowerState)
-	if v.Runtime.BootTime != nil {
-		e += " " + v.Runtime.BootTime.UTC().Format(time.RFC3339Nano)
-	}
-	if v.Snapshot != nil && v.Snapshot.CurrentSnapshot != nil {
-		e += " " + v.Snapshot.CurrentSnapshot.Value
-	}
-	return e
+// doLive is do for what needs the feed.
+func (d *Driver) doLive(ctx context.Context, call func(f *feed) error) error {
+	return d.retry(ctx, func() (*session, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		f, err := d.live(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return f.s, call(f)
+	})
 }
 
-// text is an option's value: vSphere gives some of them back as numbers and booleans.
-func text(value any) string {
-	switch v := value.(type) {
-	case string:
-		return v
-	case nil:
-		return ""
+// await gives the entry of a VM once its image is there.
+func (f *feed) await(ctx context.Context, instance string) (*entry, error) {
+	limit := time.NewTimer(fillLimit)
+	defer limit.Stop()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for e := f.follow(instance); ; {
+		switch {
+		case f.ended:
+			return nil, f.err
+		case e.err != nil:
+			return nil, e.err
+		case e.gone:
+			e = f.follow(instance)
+			continue
+		case e.seen:
+			return e, nil
+		}
+		if err := f.waitChange(ctx, e, limit.C); err != nil {
+			if !errors.Is(err, errLimit) {
+				return nil, err
+			}
+			f.mu.Unlock()
+			err := f.read(ctx, e)
+			f.mu.Lock()
+			if err != nil && !e.gone {
+				return nil, err
+			}
+		}
 	}
-	return fmt.Sprint(value)
+}
+
+var errLimit = errors.New("waited long enough")
+
+// waitChange waits for a change of an entry, without the mutex, which is held before and after.
+func (f *feed) waitChange(ctx context.Context, e *entry, limit <-chan time.Time) error {
+	changed := e.changed
+	f.mu.Unlock()
+	defer f.mu.Lock()
+	select {
+	case <-changed:
+	case <-f.done:
+	case <-limit:
+		return errLimit
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+func (f *feed) observe(ctx context.Context, instance string) (vm.State, error) {
+	for again := true; ; again = false {
+		e, err := f.await(ctx, instance)
+		if err != nil {
+			return vm.State{}, err
+		}
+		if err = f.freshen(ctx, e); err != nil {
+			return vm.State{}, err
+		}
+		f.mu.Lock()
+		left, shown, state := e.gone, e.image.instance != "", e.image.state()
+		f.mu.Unlock()
+		switch {
+		case left && again:
+		case left:
+			return vm.State{}, noMore(instance)
+		case !shown:
+			// Not an empty VM: that would be a reason to push everything.
+			return vm.State{}, &failure{text: fmt.Sprintf("vSphere does not show the configuration of VM %s: it is not accessible, or the account lacks a privilege", instance)}
+		default:
+			return state, nil
+		}
+	}
+}
+
+// freshen sees to it that the image of a VM holds what is known to have happened to it.
+func (f *feed) freshen(ctx context.Context, e *entry) error {
+	f.mu.Lock()
+	if e.refused != "" && e.refused == e.image.version {
+		limit := time.NewTimer(refusedLimit)
+		defer limit.Stop()
+		for e.refused != "" && !e.gone && !f.ended {
+			if err := f.waitChange(ctx, e, limit.C); errors.Is(err, errLimit) {
+				e.stale, e.refused = true, ""
+			} else if err != nil {
+				f.mu.Unlock()
+				return err
+			}
+		}
+	}
+	read, ended, err := e.stale || e.owed != nil, f.ended, f.err
+	f.mu.Unlock()
+	switch {
+	case ended:
+		return err
+	case read:
+		return f.read(ctx, e)
+	}
+	return nil
+}
+
+// read reads a VM itself into its image. What comes meanwhile may be older than what was read, or
+// newer: then it is read again.
+func (f *feed) read(ctx context.Context, e *entry) error {
+	for try := 0; ; try++ {
+		f.mu.Lock()
+		ref, updates, left := e.ref, e.updates, e.gone
+		f.mu.Unlock()
+		if left {
+			return nil
+		}
+		objects, err := f.s.retrieve(ctx, types.PropertyFilterSpec{
+			ObjectSet: []types.ObjectSpec{{Obj: ref}},
+			PropSet:   []types.PropertySpec{{Type: kindVM, PathSet: imaged}},
+		})
+		if err == nil && len(objects) == 0 {
+			err = soap.WrapVimFault(&types.ManagedObjectNotFound{Obj: ref})
+		}
+		if gone(err, ref) {
+			f.mu.Lock()
+			f.leave(e, nil)
+			f.hint(e.instance)
+			f.mu.Unlock()
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var i image
+		for _, p := range objects[0].PropSet {
+			i.set(types.PropertyChange{Name: p.Name, Val: p.Val})
+		}
+		f.mu.Lock()
+		fits := e.updates == updates || try == 2
+		switch {
+		case !fits:
+		case i.instance != "" && i.instance != e.instance:
+			f.leave(e, nil)
+		default:
+			if e.fill(i) {
+				f.hint(e.instance)
+			}
+		}
+		f.mu.Unlock()
+		if fits {
+			return nil
+		}
+	}
 }
 
 // Apply implements vm.Driver with one ReconfigVM_Task.
@@ -106,20 +218,57 @@ func (d *Driver) Apply(ctx context.Context, instance string, c vm.Change) error 
 	for _, key := range c.Delete {
 		spec.ExtraConfig = append(spec.ExtraConfig, &types.OptionValue{Key: key, Value: ""})
 	}
-	err := d.onVM(ctx, instance, func(s *session, ref types.ManagedObjectReference) error {
-		res, err := methods.ReconfigVM_Task(ctx, s, &types.ReconfigVM_Task{This: ref, Spec: spec})
-		if err != nil {
-			return err
-		}
-		return s.await(ctx, res.Returnval)
-	})
+	err := d.doLive(ctx, func(f *feed) error { return f.apply(ctx, strings.ToLower(instance), &c, spec) })
 	return withoutValues(err, c.Set)
 }
 
-// Watch implements vm.Driver.
-func (d *Driver) Watch(ctx context.Context, _ func(instance string)) error {
-	<-ctx.Done()
-	return ctx.Err()
+// apply makes a change. A VM that turns out to have another reference by now is looked for once more.
+func (f *feed) apply(ctx context.Context, instance string, c *vm.Change, spec types.VirtualMachineConfigSpec) error {
+	for again := true; ; again = false {
+		e, err := f.await(ctx, instance)
+		if err != nil {
+			return err
+		}
+		f.mu.Lock()
+		ref := e.ref
+		f.mu.Unlock()
+		err = f.reconfigure(ctx, e, ref, c, spec)
+		if !gone(err, ref) {
+			return err
+		}
+		f.mu.Lock()
+		f.leave(e, nil)
+		f.mu.Unlock()
+		if !again {
+			return noMore(instance)
+		}
+	}
+}
+
+func (f *feed) reconfigure(ctx context.Context, e *entry, ref types.ManagedObjectReference, c *vm.Change, spec types.VirtualMachineConfigSpec) error {
+	p := f.begin(e, c)
+	known := false
+	defer func() { f.finish(p, known) }()
+	res, err := methods.ReconfigVM_Task(ctx, f.s, &types.ReconfigVM_Task{This: ref, Spec: spec})
+	if err == nil {
+		f.started(p, res.Returnval)
+		select {
+		case <-p.done:
+			err, known = p.err, !isUnavailable(p.err)
+		case <-f.done:
+			err = unavailable("vSphere at %s stopped telling what comes of changes while one was under way", f.d.endpoint.Host)
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	} else {
+		_, known = faultName(err)
+	}
+	if c.Version != "" && fault.Is(err, &types.ConcurrentAccess{}) {
+		f.mu.Lock()
+		e.refused = c.Version
+		f.mu.Unlock()
+	}
+	return err
 }
 
 // travels reports whether XML can carry a value. It replaces what it cannot, silently, and the VM
@@ -149,69 +298,4 @@ func withoutValues(err error, set []extraconfig.Pair) error {
 		}
 	}
 	return &quiet
-}
-
-// await returns when a task is done, with its error. When it cannot be known how the task ended,
-// that is ErrUnavailable.
-func (s *session) await(ctx context.Context, ref types.ManagedObjectReference) error {
-	// A collector of its own: waiting on the session's default one is for one at a time.
-	collector, err := property.DefaultCollector(s.Client).Create(ctx)
-	if err != nil {
-		return unknownOutcome(err)
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUpLimit)
-		defer cancel()
-		_ = collector.Destroy(ctx) // ends with the session in any case
-	}()
-	_, err = collector.CreateFilter(ctx, types.CreateFilter{Spec: types.PropertyFilterSpec{
-		ObjectSet: []types.ObjectSpec{{Obj: ref}},
-		PropSet:   []types.PropertySpec{{Type: ref.Type, PathSet: []string{"info.state", "info.error"}}},
-	}})
-	if err != nil {
-		return unknownOutcome(err)
-	}
-	var info types.TaskInfo
-	for version := ""; ; {
-		set, err := collector.WaitForUpdates(ctx, version, &types.WaitOptions{MaxWaitSeconds: new(int32(waitLimit))}) //nolint:staticcheck // its successor ends when a wait brought nothing
-		if err != nil {
-			return unknownOutcome(err)
-		}
-		if set == nil {
-			continue // nothing new within the limit
-		}
-		version = set.Version
-		for _, update := range set.FilterSet {
-			for _, object := range update.ObjectSet {
-				for _, change := range object.ChangeSet {
-					switch v := change.Val.(type) {
-					case types.TaskInfoState:
-						info.State = v
-					case types.LocalizedMethodFault:
-						info.Error = &v
-					}
-				}
-			}
-		}
-		switch {
-		case info.State == types.TaskInfoStateSuccess:
-			return nil
-		case info.State == types.TaskInfoStateError && info.Error == nil:
-			return &failure{text: "vSphere refuses, and does not say why"}
-		case info.State == types.TaskInfoStateError:
-			return task.Error{LocalizedMethodFault: info.Error}
-		}
-	}
-}
-
-// unknownOutcome is what an answer to waiting means when it is a fault: the session or the task is
-// gone, and nobody can tell how the task ended. (No answer at all means vm.ErrUnavailable anyway.)
-func unknownOutcome(err error) error {
-	switch {
-	case fault.Is(err, &types.NotAuthenticated{}):
-		return unavailable("the vSphere session ended while a change was under way")
-	case fault.Is(err, &types.ManagedObjectNotFound{}):
-		return unavailable("vSphere lost track of a change that was under way")
-	}
-	return err
 }

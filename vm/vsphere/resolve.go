@@ -119,36 +119,80 @@ var below = []types.BaseSelectionSpec{
 	&types.TraversalSpec{Type: "VirtualApp", Path: "resourcePool"},
 }
 
-// byName reads the inventory a level at a time, one call each, as there is no search by name.
-// A traversal of the whole tree or a view would be one call, too, but makes vSphere visit hosts and pools.
 func (s *session) byName(ctx context.Context, name string) ([]types.ManagedObjectReference, error) {
 	var found []types.ManagedObjectReference
+	err := s.inventory(ctx, "name", func(v types.ObjectContent) {
+		if hasName(v, name) {
+			found = append(found, v.Obj)
+		}
+	})
+	return found, err
+}
+
+// scan remembers the instance UUIDs of all VMs, but those that several have.
+func (s *session) scan(ctx context.Context) error {
+	vms := make(map[string]types.ManagedObjectReference)
+	several := make(map[string]bool)
+	err := s.inventory(ctx, "config.instanceUuid", func(v types.ObjectContent) {
+		for _, p := range v.PropSet {
+			if uuid, ok := p.Val.(string); ok {
+				uuid = strings.ToLower(uuid)
+				_, taken := vms[uuid]
+				several[uuid] = several[uuid] || taken
+				vms[uuid] = v.Obj
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for uuid, ref := range vms {
+		if !several[uuid] {
+			s.remember(uuid, ref)
+		}
+	}
+	return nil
+}
+
+// inventory reads one property of all VMs, a level of the inventory at a time, one call each.
+// A traversal of the whole tree or a view would be one call, too, but makes vSphere visit hosts and pools.
+func (s *session) inventory(ctx context.Context, property string, visit func(v types.ObjectContent)) error {
 	for level := []types.ManagedObjectReference{s.ServiceContent.RootFolder}; len(level) > 0; {
 		spec := types.PropertyFilterSpec{ReportMissingObjectsInResults: new(true)} // a folder may go meanwhile
-		for _, kind := range []string{kindVM, "Folder", "Datacenter", "VirtualApp"} {
-			spec.PropSet = append(spec.PropSet, types.PropertySpec{Type: kind, PathSet: []string{"name"}})
+		for kind, path := range map[string]string{kindVM: property, "Folder": "name", "Datacenter": "name", "VirtualApp": "name"} {
+			spec.PropSet = append(spec.PropSet, types.PropertySpec{Type: kind, PathSet: []string{path}})
 		}
 		for _, container := range level {
 			spec.ObjectSet = append(spec.ObjectSet, types.ObjectSpec{Obj: container, Skip: new(true), SelectSet: below})
 		}
-		res, err := property.DefaultCollector(s.Client).RetrieveProperties(ctx, types.RetrieveProperties{SpecSet: []types.PropertyFilterSpec{spec}})
+		objects, err := s.retrieve(ctx, spec)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		level = nil
-		for _, object := range res.Returnval {
-			if err := missing(object); err != nil {
-				return nil, err
-			}
-			switch {
-			case object.Obj.Type != kindVM:
+		for _, object := range objects {
+			if object.Obj.Type == kindVM {
+				visit(object)
+			} else {
 				level = append(level, object.Obj)
-			case hasName(object, name):
-				found = append(found, object.Obj)
 			}
 		}
 	}
-	return found, nil
+	return nil
+}
+
+// retrieve reads what a filter selects.
+func (s *session) retrieve(ctx context.Context, spec types.PropertyFilterSpec) ([]types.ObjectContent, error) {
+	res, err := property.DefaultCollector(s.Client).RetrieveProperties(ctx, types.RetrieveProperties{SpecSet: []types.PropertyFilterSpec{spec}})
+	if err != nil {
+		return nil, err
+	}
+	for _, object := range res.Returnval {
+		if err := missing(object); err != nil {
+			return nil, err
+		}
+	}
+	return res.Returnval, nil
 }
 
 // nameText undoes what vSphere does to names: these three are escaped in every name that it gives out.
@@ -184,35 +228,4 @@ func (s *session) instanceUUID(ctx context.Context, ref types.ManagedObjectRefer
 		return "", nil
 	}
 	return strings.ToLower(v.Config.InstanceUuid), nil
-}
-
-// onVM makes a call for the VM that is instance. A reference that turns out stale is looked up
-// again, once.
-func (d *Driver) onVM(ctx context.Context, instance string, call func(s *session, ref types.ManagedObjectReference) error) error {
-	return d.do(ctx, func(s *session) error {
-		for {
-			ref, cached := s.cached(instance)
-			if !cached {
-				found, err := s.byUUID(ctx, instance)
-				switch {
-				case err != nil:
-					return err
-				case len(found) == 0:
-					return notFound("VM %s does not exist in vSphere any more", instance)
-				case len(found) > 1:
-					return &failure{kind: vm.ErrAmbiguous, text: fmt.Sprintf("%d VMs in vSphere have the instance UUID %s", len(found), instance)}
-				}
-				ref = found[0]
-				s.remember(instance, ref)
-			}
-			err := call(s, ref)
-			if !gone(err, ref) {
-				return err
-			}
-			s.forget(instance)
-			if !cached {
-				return notFound("VM %s does not exist in vSphere any more", instance)
-			}
-		}
-	})
 }

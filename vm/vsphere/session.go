@@ -20,7 +20,8 @@ const (
 	// refusalHold is how long a refused log-in is not tried again: vCenter locks an account
 	// after five of them in three minutes.
 	refusalHold = time.Minute
-	// connections are kept open: more than there are calls in flight, or each would dial anew.
+	// connections are kept open: more than there are calls in flight, waiting ones among them, or
+	// each would dial anew.
 	connections = 128
 )
 
@@ -32,6 +33,8 @@ type session struct {
 
 	mu  sync.Mutex
 	vms map[string]types.ManagedObjectReference // by instance UUID
+
+	scanned time.Time // when the feed last read all instance UUIDs; the feed's own
 }
 
 // login is an attempt to log in, for all who wait for it.
@@ -48,16 +51,26 @@ type refusal struct {
 	until time.Time
 }
 
-// do makes a call, logged in. When the session turns out to have ended, it logs in and makes the
-// call once more: a call without a session was not carried out.
+// do makes a call, logged in.
 func (d *Driver) do(ctx context.Context, call func(s *session) error) error {
-	for first := true; ; first = false {
+	return d.retry(ctx, func() (*session, error) {
 		s, err := d.connected(ctx)
 		if err == nil {
 			err = call(s)
 		}
-		if first && ctx.Err() == nil && s != nil && fault.Is(err, &types.NotAuthenticated{}) {
-			d.drop(s)
+		return s, err
+	})
+}
+
+// retry makes a call, which says what session it used. When that turns out to have ended, it makes
+// the call once more, in another: a call without a session was not carried out.
+func (d *Driver) retry(ctx context.Context, call func() (*session, error)) error {
+	for first := true; ; first = false {
+		s, err := call()
+		if first && ctx.Err() == nil && fault.Is(err, &types.NotAuthenticated{}) {
+			if s != nil {
+				d.drop(s)
+			}
 			continue
 		}
 		err = d.explain(ctx, err)
@@ -125,10 +138,12 @@ func (d *Driver) newSession(ctx context.Context) (*session, error) {
 	transport.UserAgent = "config-server"
 	transport.DefaultTransport().MaxIdleConns = connections
 	transport.DefaultTransport().MaxIdleConnsPerHost = connections
+	d.calls.add("RetrieveServiceContent")
 	client, err := vim25.NewClient(ctx, transport)
 	if err != nil {
 		return nil, err
 	}
+	client.RoundTripper = counted{client.RoundTripper, &d.calls}
 	manager := govmomi.NewManager(client)
 	if err := manager.Login(ctx, url.UserPassword(d.username, d.password)); err != nil {
 		client.CloseIdleConnections()
@@ -146,14 +161,21 @@ func (s *session) logout(ctx context.Context) error {
 	return err
 }
 
-// drop forgets a session that has ended, unless somebody has already replaced it.
+// drop forgets a session that has ended, and ends the feed that relies on it, unless somebody has
+// already done so.
 func (d *Driver) drop(s *session) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	if d.session == s {
 		d.session = nil
 		s.CloseIdleConnections()
 		d.log.Info("the vSphere session has ended, logging in again")
+	}
+	d.mu.Unlock()
+	d.follower.mu.Lock()
+	f := d.follower.feed
+	d.follower.mu.Unlock()
+	if f != nil && f.s == s {
+		f.end(soap.WrapVimFault(&types.NotAuthenticated{}))
 	}
 }
 

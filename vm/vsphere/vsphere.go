@@ -1,6 +1,11 @@
 // Package vsphere is the vm.Driver for vSphere: a VM's pairs are its extraConfig, a VM's identity
 // is its instance UUID.
 //
+// It makes as few calls as it can. A VM that a caller observed or changed is followed from then
+// on: one property collector for all of them (feed) fills a mirror in memory (entry, image), from
+// which Observe answers, and in which Apply sees that its one call, ReconfigVM_Task, was carried
+// out. A task itself is only looked at when its VM does not show the change soon.
+//
 // Only app and tests import it, and it alone (with the packages below it) imports govmomi.
 package vsphere
 
@@ -49,6 +54,9 @@ type Driver struct {
 	log                *slog.Logger
 	now                func() time.Time
 
+	calls    calls
+	follower *follower
+
 	mu      sync.Mutex
 	session *session // the one that calls use; nil until somebody has logged in
 	login   *login   // the one under way, or nil
@@ -79,6 +87,7 @@ func New(o Options) (*Driver, error) {
 		insecure: o.Insecure,
 		log:      o.Logger.With("vsphere", endpoint.String()),
 		now:      time.Now,
+		follower: newFollower(),
 	}, nil
 }
 
@@ -92,6 +101,7 @@ func (d *Driver) Close(ctx context.Context) error {
 		login.cancel()
 		<-login.done
 	}
+	d.follower.shut()
 	d.mu.Lock()
 	s := d.session
 	d.session = nil

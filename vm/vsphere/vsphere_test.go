@@ -8,7 +8,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	vmtest.Run(t, newFixture(t, 60).harness())
+	vmtest.Run(t, newFixture(t, 100).harness())
 }
 
 func upper(s string) string { return strings.ToUpper(s) }

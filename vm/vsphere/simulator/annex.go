@@ -1,7 +1,9 @@
 package simulator
 
 import (
-	"regexp"
+	"reflect"
+	"slices"
+	"time"
 
 	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
@@ -13,6 +15,7 @@ import (
 // asserts its own types, and ends the process when it meets another.
 type annex struct {
 	mo.SearchIndex // govmomi wants to find one of its types in every object
+	sim            *Simulator
 }
 
 var annexRef = types.ManagedObjectReference{Type: "SearchIndex", Value: "config-server"}
@@ -23,75 +26,51 @@ func (*annex) Lock() {}
 // Unlock is Lock's counterpart.
 func (*annex) Unlock() {}
 
-// intercept sees each call before it is known who answers it.
-func (s *Simulator) intercept(ctx *simulator.Context, method *simulator.Method) (mo.Reference, types.BaseMethodFault) {
-	switch req := method.Body.(type) {
-	case *types.ReconfigVM_Task:
-		method.This = annexRef
-		return nil, refuse(req.Spec.ExtraConfig, commands)
-	case *types.FindAllByUuid:
-		if req.VmSearch {
-			method.This = annexRef
-		}
-	case *types.FindByUuid:
-		if req.VmSearch {
-			method.This = annexRef
-		}
-	case *types.FindByInventoryPath, *types.FindChild:
-		method.This = annexRef
-	case *types.WaitForUpdatesEx, *types.WaitForUpdates:
-		s.startsWaiting(ctx, method.This)
-	case *types.DestroyPropertyCollector:
-		s.mu.Lock()
-		delete(s.waiting, method.This)
-		s.mu.Unlock()
-	case *types.CreateVM_Task:
-		return nil, refuse(req.Config.ExtraConfig, commands, unreadable)
-	case *types.CreateChildVM_Task:
-		return nil, refuse(req.Config.ExtraConfig, commands, unreadable)
-	case *types.CloneVM_Task:
-		if req.Spec.Config != nil {
-			return nil, refuse(req.Spec.Config.ExtraConfig, commands, unreadable)
-		}
-	case *types.ImportVApp:
-		if spec, ok := req.Spec.(*types.VirtualMachineImportSpec); ok {
-			return nil, refuse(spec.ConfigSpec.ExtraConfig, commands, unreadable)
-		}
-	case *types.InstantClone_Task:
-		return nil, refuse(req.Spec.Config, commands, unreadable)
-	case *types.UpdateOptions:
-		return nil, refuse(req.ChangedValue, commands)
-	}
-	return nil, nil
+// observer hears of all that happens to govmomi's objects. What the annex changes it tells itself.
+type observer struct {
+	mo.SearchIndex
+	sim *Simulator
 }
 
-var (
-	// commands are the keys with which govmomi's simulator is told to run containers on this
-	// machine, or to change properties of a VM.
-	commands = regexp.MustCompile(`(?i)^(RUN\.|SET\.|ip0$)`)
-	// unreadable are the keys that end the process where govmomi writes them into a property's path.
-	unreadable = regexp.MustCompile(`\]`)
-)
+var observerRef = types.ManagedObjectReference{Type: "SearchIndex", Value: "config-server-observer"}
 
-func refuse(options []types.BaseOptionValue, keys ...*regexp.Regexp) types.BaseMethodFault {
-	for _, o := range options {
-		for _, k := range keys {
-			if k.MatchString(o.GetOptionValue().Key) {
-				return &types.InvalidArgument{InvalidProperty: "extraConfig"}
-			}
-		}
+var _ simulator.RegisterObject = (*observer)(nil)
+
+// PutObject hears of a new object, which may be half made.
+func (o *observer) PutObject(_ *simulator.Context, object mo.Reference) {
+	if vm, ok := object.(*simulator.VirtualMachine); ok {
+		o.sim.index.later(vm.Self)
 	}
-	return nil
 }
 
-// startsWaiting remembers who waits, for Close: a wait does not notice that its client has gone.
-func (s *Simulator) startsWaiting(ctx *simulator.Context, ref types.ManagedObjectReference) {
-	if ctx.Session == nil {
-		return
+// UpdateObject hears of changed properties.
+func (o *observer) UpdateObject(_ *simulator.Context, object mo.Reference, changes []types.PropertyChange) {
+	var c change
+	for _, p := range changes {
+		c.paths = append(c.paths, p.Name)
 	}
-	if collector, ok := ctx.Session.Get(ref).(*simulator.PropertyCollector); ok {
-		s.mu.Lock()
-		s.waiting[collector.Self] = collector
-		s.mu.Unlock()
+	switch object := object.(type) {
+	case *mo.VirtualMachine:
+		o.sim.index.later(object.Self)
+		if slices.Contains(c.paths, "runtime.powerState") && object.Runtime.PowerState == poweredOn { // by a clone that is to run
+			object.Runtime.BootTime = new(time.Now().UTC())
+			c.paths = append(c.paths, "runtime.bootTime")
+		}
+	case *mo.Task:
+		if slices.Contains(c.paths, "info.completeTime") {
+			o.sim.retire(object.Self)
+		}
 	}
+	o.sim.watchers.changed(object.Reference(), reflect.TypeOf(object).Elem(), c)
+}
+
+// RemoveObject hears of an object that goes.
+func (o *observer) RemoveObject(_ *simulator.Context, ref types.ManagedObjectReference) {
+	if ref.Type == "VirtualMachine" {
+		o.sim.index.remove(ref)
+		o.sim.mu.Lock()
+		delete(o.sim.machines, ref)
+		o.sim.mu.Unlock()
+	}
+	o.sim.watchers.removed(ref)
 }

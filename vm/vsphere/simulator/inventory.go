@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/vmware/govmomi/simulator"
@@ -43,7 +44,8 @@ func (s *Simulator) build(ctx context.Context, vms int) error {
 		return errors.New("the inventory has no VM folder")
 	}
 	s.site.pool = registry.Any("ResourcePool").Reference()
-	registry.Put(&annex{mo.SearchIndex{Self: annexRef}})
+	registry.Put(&annex{mo.SearchIndex{Self: annexRef}, s})
+	registry.AddHandler(&observer{mo.SearchIndex{Self: observerRef}, s})
 	return s.populate(ctx, vms)
 }
 
@@ -129,35 +131,29 @@ func (s *Simulator) finish(c *creation) error {
 		return fmt.Errorf("create %s: %w", c.name, err)
 	}
 	ref, _ := created.(types.ManagedObjectReference)
-	vm := s.model.Map().Get(ref)
-	if vm == nil {
+	vm, ok := s.model.Map().Get(ref).(*simulator.VirtualMachine)
+	if !ok {
 		return fmt.Errorf("create %s: it is gone", c.name)
 	}
-	setPower(c.ctx, vm, types.VirtualMachinePowerStatePoweredOn) // a task would take longer than all else
-	return nil
-}
-
-func setPower(ctx *simulator.Context, vm mo.Reference, state types.VirtualMachinePowerState) {
-	ctx.WithLock(vm, func() {
-		ctx.Update(vm, []types.PropertyChange{
-			{Name: "runtime.powerState", Val: state},
-			{Name: "summary.runtime.powerState", Val: state},
-		})
+	s.prune(c.ctx)
+	c.ctx.WithLock(vm, func() { // a task would take longer than all else
+		s.setPower(vm, poweredOn, new(time.Now().UTC()))
 	})
+	return nil
 }
 
 // RemoveVM switches the VM with that instance UUID off and destroys it.
 func (s *Simulator) RemoveVM(instance string) error {
+	vm, err := s.vm(instance)
+	if err != nil {
+		return err
+	}
 	ctx := s.context()
-	refs := new(annex).find(ctx, func(v *mo.VirtualMachine) bool { return v.Config.InstanceUuid == instance })
-	if len(refs) == 0 {
-		return fmt.Errorf("remove VM %s: there is none", instance)
-	}
-	vm, ok := s.model.Map().Get(refs[0]).(*simulator.VirtualMachine)
-	if !ok {
-		return fmt.Errorf("remove VM %s: it is gone", instance)
-	}
-	setPower(ctx, vm, types.VirtualMachinePowerStatePoweredOff)
+	ctx.WithLock(vm, func() {
+		if vm.Runtime.PowerState != poweredOff {
+			s.setPower(vm, poweredOff, nil)
+		}
+	})
 	task, err := begin(ctx, vm, func() soap.HasFault { return vm.DestroyTask(ctx, &types.Destroy_Task{This: vm.Self}) })
 	if err == nil {
 		_, err = result(task)
