@@ -49,6 +49,41 @@ func TestReadmeOptions(t *testing.T) {
 	}
 }
 
+// TestOperationsOptions: the page for operators explains every option, with its default, and none that there is not.
+func TestOperationsOptions(t *testing.T) {
+	var o app.Options
+	parser := flags.NewParser(&o, flags.None)
+	_, table, _ := strings.Cut(read(t, "../../docs/operations.md"), "| flag | default |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	explained := map[string]bool{}
+	for line := range strings.Lines(table) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 4 {
+			continue
+		}
+		names := regexp.MustCompile("`--([a-z-]+)`").FindAllStringSubmatch(cells[1], -1)
+		defaults := regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[2], -1)
+		for i, m := range names {
+			explained[m[1]] = true
+			option := parser.FindOptionByLongName(m[1])
+			if option == nil {
+				t.Errorf("there is no --%s", m[1])
+				continue
+			}
+			if want := strings.Join(option.Default, " "); want != "" && (i >= len(defaults) || defaults[i][1] != want) {
+				t.Errorf("the default of --%s is %s: %s", m[1], want, line)
+			}
+		}
+	}
+	for _, group := range parser.Groups() {
+		for _, option := range group.Options() {
+			if !explained[option.LongName] {
+				t.Errorf("--%s is not explained", option.LongName)
+			}
+		}
+	}
+}
+
 // TestReadmeLinks: what the README points to within the repository is there.
 func TestReadmeLinks(t *testing.T) {
 	for _, m := range regexp.MustCompile(`\]\(([^):#]+)\)`).FindAllStringSubmatch(read(t, "../../README.md"), -1) {
