@@ -135,6 +135,9 @@ func (r *Reconciler) findReports(l *look) error {
 		if digest == l.asked[field] || digest == base[field] || l.asked[field] != base[field] || follows(l.e.Config, field) {
 			continue
 		}
+		if l.e.Binding.Offered[field] != "" {
+			continue // by us, as likely as not
+		}
 		if fresh && slices.Contains(l.e.Binding.Earlier[field], digest) {
 			continue
 		}
@@ -217,6 +220,27 @@ func (l *look) replaces() map[string]string {
 		}
 	}
 	return replaced
+}
+
+// offers gives the read-write fields that a push brings and that are not what was last pushed or accepted.
+func (l *look) offers(d extraconfig.Delta) map[string]string {
+	base := l.e.Binding.Base
+	if base == nil {
+		return nil // what is found there is no report anyway
+	}
+	var offered map[string]string
+	for _, p := range d.Set {
+		if field := p.Field(); p.Scope() == extraconfig.ReadWrite && l.asked[field] != base[field] {
+			if offered == nil {
+				offered = maps.Clone(l.e.Binding.Offered)
+			}
+			if offered == nil {
+				offered = map[string]string{}
+			}
+			offered[field] = l.asked[field]
+		}
+	}
+	return offered
 }
 
 // endExecs marks execs as stopped whose boot is over. What they last reported stays.

@@ -39,13 +39,14 @@ func (s *Store) Confirm(ctx context.Context, id, instance string, base map[strin
 		for field, digest := range seen.Replaced {
 			replaced = replaced || !slices.Contains(b.Earlier[field], digest)
 		}
-		same := !replaced && b.Seen.Epoch == seen.Epoch && b.Seen.Power == seen.Power
+		same := !replaced && len(b.Offered) == 0 && b.Seen.Epoch == seen.Epoch && b.Seen.Power == seen.Power
 		if same && b.Base != nil && maps.Equal(b.Base, base) && !b.TakeOver {
 			return errUnchanged
 		}
 		if err := t.rebase(id, b, base, seen.Replaced); err != nil {
 			return err
 		}
+		b.Offered = nil
 		seen.Replaced = nil
 		b.Revision, b.TakeOver, b.Seen = or(b.Revision, at), false, seen
 		confirmed = b.binding(b.Revision)
@@ -59,9 +60,32 @@ func (s *Store) Confirm(ctx context.Context, id, instance string, base map[strin
 	return confirmed, nil
 }
 
+// Offer notes that the VM is about to be given these read-write fields, each with its digest. Until Confirm it is not known whether it
+// took them, and whoever finds them there knows that no guest reported them. Errors are those of Confirm.
+func (s *Store) Offer(ctx context.Context, id, instance string, fields map[string]string) (*Binding, error) {
+	var offered *Binding
+	_, err := s.update(ctx, func(t *txn) error {
+		b, at, err := t.pinned(id, instance)
+		if err != nil {
+			return err
+		}
+		b.Revision = or(b.Revision, at)
+		offered = b.binding(b.Revision)
+		earlier := remember(b.Earlier, fields, b.Offered)
+		if maps.Equal(b.Offered, fields) {
+			return errUnchanged
+		}
+		b.Offered, b.Earlier = fields, earlier
+		offered = b.binding(b.Revision)
+		t.event = Event{Kind: KindVM, ID: id, Action: ActionConfirm}
+		return t.write(bindingKey(id), b)
+	})
+	return offered, err
+}
+
 // rebase gives a binding a new base, and remembers what was in the old one and what was replaced.
 func (t *txn) rebase(id string, b *bindingRecord, base, replaced map[string]string) error {
-	earlier := remember(b.Earlier, base, b.Base, replaced)
+	earlier := remember(b.Earlier, base, b.Base, b.Offered, replaced)
 	b.Base, b.Earlier = base, earlier
 	if earlier == nil {
 		return nil

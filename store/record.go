@@ -81,6 +81,7 @@ type bindingRecord struct {
 	Base     map[string]string    `json:"base"` // null before the first push
 	Seen     Sighting             `json:"seen,omitzero"`
 	Earlier  map[string][]string  `json:"earlier,omitempty"`
+	Offered  map[string]string    `json:"offered,omitempty"`
 	Revision uint64               `json:"revision,omitempty"` // of the last change by a client
 }
 
