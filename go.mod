@@ -30,10 +30,10 @@ require (
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0 // drives the browser that reads /docs
 	github.com/getkin/kin-openapi v0.153.0 // a second opinion on the contract, which shares no code with the server
+	go.yaml.in/yaml/v3 v3.0.5 // reads the alert rules
+	golang.org/x/tools v0.52.0 // stories of the reconciler, as txtar files
 	pgregory.net/rapid v1.3.0 // property tests of the codec
 )
-
-require go.yaml.in/yaml/v3 v3.0.5
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect

@@ -127,10 +127,11 @@ func (r *Reconciler) findReports(l *look) error {
 		return nil
 	case l.state.Power == vm.PowerOff && !l.moved():
 		return nil // it was off all the time: there was no guest
-	case l.holder() != "" && l.holder() != l.e.Config.ID:
-		return nil // a snapshot from before it was ours
 	}
-	fresh := l.fresh()
+	fresh, holder := l.fresh(), l.holder()
+	if holder != l.e.Config.ID && (fresh || holder != "") {
+		return nil // it went back to what it was before it was ours
+	}
 	for field, digest := range l.observed.Fields() {
 		if digest == l.asked[field] || digest == base[field] || l.asked[field] != base[field] || follows(l.e.Config, field) {
 			continue
