@@ -29,9 +29,8 @@ require (
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0 // drives the browser that reads /docs
 	github.com/getkin/kin-openapi v0.153.0 // a second opinion on the contract, which shares no code with the server
+	golang.org/x/tools v0.52.0 // reads the stories that the reconciler is told in
 )
-
-require golang.org/x/tools v0.52.0
 
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
