@@ -132,7 +132,7 @@ func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, j job, e *sto
 		}
 		delta := l.delta()
 		if delta.Empty() && len(l.held) == 0 {
-			if e, err = r.confirm(ctx, l, nil); err != nil {
+			if _, err := r.confirm(ctx, l, nil); err != nil {
 				return done, err
 			}
 			done.seen = true

@@ -13,16 +13,16 @@ import (
 // memory is an engine that keeps nothing on disk: thousands of commits take no time. It outlives the reconcilers that a test
 // starts and stops on it.
 type memory struct {
-	mu       sync.RWMutex
-	keys     map[string]store.KV
-	log      [][]byte
-	commited chan struct{} // closed and replaced at each commit
+	mu        sync.RWMutex
+	keys      map[string]store.KV
+	log       [][]byte
+	committed chan struct{} // closed and replaced at each commit
 }
 
 var _ store.Engine = (*memory)(nil)
 
 func newMemory() *memory {
-	return &memory{keys: map[string]store.KV{}, commited: make(chan struct{})}
+	return &memory{keys: map[string]store.KV{}, committed: make(chan struct{})}
 }
 
 func (m *memory) View(ctx context.Context, fn func(store.Snapshot) error) error {
@@ -54,8 +54,8 @@ func (m *memory) Commit(ctx context.Context, t store.Txn) (uint64, error) {
 			m.keys[op.Key] = store.KV{Key: op.Key, Value: slices.Clone(op.Value), Revision: revision}
 		}
 	}
-	close(m.commited)
-	m.commited = make(chan struct{})
+	close(m.committed)
+	m.committed = make(chan struct{})
 	return revision, nil
 }
 
@@ -75,7 +75,7 @@ func (m *memory) Watch(ctx context.Context, after uint64) iter.Seq2[store.Change
 	return func(yield func(store.Change, error) bool) {
 		for {
 			m.mu.RLock()
-			log, next := m.log, m.commited
+			log, next := m.log, m.committed
 			m.mu.RUnlock()
 			for ; after < uint64(len(log)); after++ {
 				if !yield(store.Change{Revision: after + 1, Event: log[after]}, nil) {

@@ -53,6 +53,10 @@ func tell(t *testing.T, f func(s *story)) {
 // start runs a new reconciler, as a restart of the server would.
 func (s *story) start() {
 	s.r = New(Options{Store: s.store, Drivers: map[string]vm.Driver{"vsphere": s.driver}, Logger: slog.New(slog.DiscardHandler)})
+	s.run()
+}
+
+func (s *story) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {

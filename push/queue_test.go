@@ -1,0 +1,171 @@
+package push
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/vmexecutor/config-server/executor"
+	"github.com/vmexecutor/config-server/vm"
+)
+
+func TestClientsComeFirstAndNobodyStarves(t *testing.T) {
+	q := newQueue()
+	for i := range 100 {
+		q.add(task{executor: fmt.Sprint("repair", i)}, fromRepair)
+	}
+	for i := range 40 {
+		q.add(task{executor: fmt.Sprint("client", i)}, fromClient)
+	}
+	q.add(task{executor: "repair99"}, fromClient) // moves up
+	clients, first := 0, 0
+	for i := range 48 {
+		j, _ := q.next()
+		if j.class == fromClient {
+			clients++
+		}
+		if j.executor == "repair0" {
+			first = i
+		}
+		q.done(j.task, 0, false)
+	}
+	if clients != 41 || first == 0 || first > 8 {
+		t.Errorf("%d of the first 48 were clients', the first repair came at %d", clients, first)
+	}
+	if n, oldest := q.depth(); n != 92 || oldest.IsZero() {
+		t.Errorf("%d are left", n)
+	}
+}
+
+// TestABurstIsOneFurtherChange: while a change is under way, a hundred more lead to one.
+func TestABurstIsOneFurtherChange(t *testing.T) {
+	tell(t, func(s *story) {
+		instance := s.driver.add("vm1")
+		s.create("web", "vm1", nil)
+		s.driver.changes()
+		begun, finish := make(chan struct{}), make(chan struct{})
+		var first atomic.Bool
+		s.driver.setDuring(func(op, _ string) {
+			if op == "apply" && first.CompareAndSwap(false, true) {
+				close(begun)
+				<-finish
+			}
+		})
+		s.put("web", func(c *executor.ExecutorConfig) { c.Hostname = "first" })
+		<-begun
+		for i := range 100 {
+			s.put("web", func(c *executor.ExecutorConfig) { c.Hostname = fmt.Sprint("h", i) })
+			if st := s.status("web"); st.State == StateSynced {
+				t.Fatal("synced with a change that nobody saw applied")
+			}
+		}
+		if counts := s.r.Counts(); counts[StatePending] != 1 || s.r.QueueDepth() > 1 {
+			t.Errorf("counts %v, depth %d", counts, s.r.QueueDepth())
+		}
+		close(finish)
+		s.settle()
+		s.expect("web", StateSynced)
+		if got := s.driver.changes(); len(got) != 2 {
+			t.Errorf("%d changes, want two", len(got))
+		}
+		if got := s.driver.get(instance, "guestinfo.vice./hostname"); got != "h99" || s.r.Counts()[StateSynced] != 1 {
+			t.Errorf("the VM has %s; %v", got, s.r.Counts())
+		}
+	})
+}
+
+// TestOwnChangesAreNotLookedAtTwice: the hint of what we did costs one look, and no change.
+func TestOwnChangesAreNotLookedAtTwice(t *testing.T) {
+	tell(t, func(s *story) {
+		instance := s.driver.add("vm1")
+		s.create("web", "vm1", nil)
+		s.driver.changes()
+		s.driver.setDuring(func(op, instance string) {
+			if op == "apply" {
+				s.driver.hint(instance)
+			}
+		})
+		s.put("web", func(c *executor.ExecutorConfig) { c.Hostname = "other" })
+		looked := s.driver.looked
+		s.driver.hint(instance)
+		s.settle()
+		if s.driver.looked != looked+1 || len(s.driver.changes()) != 1 {
+			t.Errorf("looked %d times for a hint", s.driver.looked-looked)
+		}
+	})
+}
+
+func TestAnOutageIsNotHammered(t *testing.T) {
+	tell(t, func(s *story) {
+		for i := range 100 {
+			s.driver.add(fmt.Sprint("vm", i))
+			s.create(fmt.Sprint("e", i), fmt.Sprint("vm", i), nil)
+		}
+		var calls atomic.Int64
+		s.driver.setFail(func(string, string) error { calls.Add(1); return vm.ErrUnavailable })
+		s.later(s.r.Resync + time.Hour)
+		if n := calls.Load(); n > 400 {
+			t.Errorf("%d calls in an hour of outage", n)
+		}
+		s.driver.changes()
+		s.driver.setFail(nil)
+		s.later(3 * s.r.RetryMax)
+		for i := range 100 {
+			s.expect(fmt.Sprint("e", i), StateSynced)
+		}
+		s.expectNoChange()
+	})
+}
+
+func TestChangesKeepToARate(t *testing.T) {
+	tell(t, func(s *story) {
+		s.stop()
+		s.r = New(Options{Store: s.store, Drivers: map[string]vm.Driver{"vsphere": s.driver}, Logger: s.r.Logger, Rate: 2})
+		s.run()
+		for i := range 20 {
+			s.driver.add(fmt.Sprint("vm", i))
+			s.create(fmt.Sprint("e", i), fmt.Sprint("vm", i), nil)
+		}
+		s.later(5 * time.Second)
+		if n := len(s.driver.changes()); n < 9 || n > 12 {
+			t.Errorf("%d changes in five seconds", n)
+		}
+		s.later(10 * time.Second)
+		if n := s.r.Counts()[StateSynced]; n != 20 {
+			t.Errorf("%d are synced", n)
+		}
+	})
+}
+
+func TestExplain(t *testing.T) {
+	tell(t, func(s *story) {
+		instance := s.driver.add("vm1")
+		s.create("web", "vm1", nil)
+		s.stop()
+		s.driver.guest(instance, func(m *fakeVM) { m.keys[statusKey], m.keys["guestinfo.vice./sessions|main/tty"] = "5", "true" })
+		x, err := s.r.Explain(s.ctx, "web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		why := map[string]Why{}
+		for _, row := range x.Rows {
+			if row.Why != "" {
+				why[row.pair().Key] = row.Why
+			}
+		}
+		if len(why) != 2 || why[statusKey] != WhyReport || why["guestinfo.vice./sessions|main/tty"] != WhyDrift || x.Power != vm.PowerOn {
+			t.Errorf("%v", why)
+		}
+		s.put("web", func(c *executor.ExecutorConfig) { c.Hostname = "other" })
+		if x, err = s.r.Explain(s.ctx, "web"); err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range x.Rows {
+			if row.pair().Key == "guestinfo.vice./hostname" && (row.Why != WhyPending || row.Observed.Value != "web" || row.Desired.Value != "other") {
+				t.Errorf("%+v", row)
+			}
+		}
+		s.stop = func() {}
+	})
+}
