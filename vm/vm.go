@@ -72,7 +72,7 @@ var (
 //
 // An instance is the identity that Resolve pinned: it goes on meaning the same VM when that is
 // renamed or moved, and never means another one. All methods but Close answer ErrUnavailable
-// while the hypervisor is away, and the context's error when it ends; other errors are the
+// while the hypervisor is known to be away, and the context's error when it ends; other errors are the
 // hypervisor's refusals. No error holds a value or a credential.
 type Driver interface {
 	// Resolve finds the one VM that a reference written by a client means. Which forms there

@@ -113,9 +113,11 @@ func (f *feed) observe(ctx context.Context, instance string) (vm.State, error) {
 			return vm.State{}, err
 		}
 		f.mu.Lock()
-		left, shown, state := e.gone, e.image.instance != "", e.image.state()
+		ended, left, shown, state := f.ended, e.gone, e.image.instance != "", e.image.state()
 		f.mu.Unlock()
 		switch {
+		case ended:
+			return vm.State{}, f.err
 		case left && again:
 		case left:
 			return vm.State{}, noMore(instance)
@@ -186,9 +188,9 @@ func (f *feed) read(ctx context.Context, e *entry) error {
 			i.set(types.PropertyChange{Name: p.Name, Val: p.Val})
 		}
 		f.mu.Lock()
-		fits := e.updates == updates || try == 2
+		fits := f.ended || e.updates == updates || try == 2
 		switch {
-		case !fits:
+		case !fits || f.ended:
 		case i.instance != "" && i.instance != e.instance:
 			f.leave(e, nil)
 		default:

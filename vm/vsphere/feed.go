@@ -67,7 +67,7 @@ func (d *Driver) openFeed(ctx context.Context, s *session) (*feed, error) {
 		wakeTasks: make(chan struct{}, 1),
 	}
 	f.ctx, f.cancel = context.WithCancel(ctx)
-	if err := f.create(); err != nil {
+	if err := f.create(ctx); err != nil {
 		f.cancel()
 		f.discard(ctx)
 		return nil, err
@@ -84,8 +84,8 @@ func (d *Driver) openFeed(ctx context.Context, s *session) (*feed, error) {
 	return f, nil
 }
 
-func (f *feed) create() error {
-	ctx, cancel := context.WithTimeout(f.ctx, callLimit)
+func (f *feed) create(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
 	collector, err := methods.CreatePropertyCollector(ctx, f.s, &types.CreatePropertyCollector{This: f.s.ServiceContent.PropertyCollector})
 	if err != nil {
@@ -279,9 +279,10 @@ func (i *image) setAll(changes []types.PropertyChange) bool {
 	return understood
 }
 
-// leave stops following a VM: err is why, or nil when whoever asks next looks for it anew.
+// leave stops following a VM: err is why, or nil when whoever asks next looks for it anew. Once the
+// feed has ended its entries are another's.
 func (f *feed) leave(e *entry, err error) {
-	if e.gone {
+	if e.gone || f.ended {
 		return
 	}
 	e.gone, e.err = true, err

@@ -48,11 +48,11 @@ func newFollower() *follower {
 	}
 }
 
-// start starts the goroutine. The mutex is held.
-func (d *Driver) start() {
+// start starts the goroutine, which does not end with the call that did. The mutex is held.
+func (d *Driver) start(ctx context.Context) {
 	f := d.follower
 	if f.stop == nil && !f.closed {
-		ctx, cancel := context.WithCancel(context.Background())
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		f.stop = cancel
 		go d.follow(ctx)
 	}
@@ -63,7 +63,7 @@ func (d *Driver) live(ctx context.Context) (*feed, error) {
 	f := d.follower
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	d.start()
+	d.start(ctx)
 	enough := f.failures + 1
 	if !f.idle {
 		enough++ // the attempt under way may have begun before vSphere came back
@@ -103,7 +103,9 @@ func (d *Driver) follow(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		d.note(ctx, d.explain(ctx, err))
+		if !fault.Is(err, &types.NotAuthenticated{}) { // an ended session is no outage
+			d.note(ctx, d.explain(ctx, err))
+		}
 		if d.now().Sub(begun) >= settled {
 			delay = 0
 		}
@@ -117,7 +119,7 @@ func (d *Driver) follow(ctx context.Context) {
 // rest waits, give or take a fifth, unless a caller cannot. It reports false when ctx ended.
 func (f *follower) rest(ctx context.Context, delay time.Duration) bool {
 	if delay > 0 {
-		delay += time.Duration((rand.Float64() - 0.5) * 0.4 * float64(delay))
+		delay += time.Duration((rand.Float64() - 0.5) * 0.4 * float64(delay)) //nolint:gosec // not a secret
 	}
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
@@ -200,7 +202,7 @@ func (d *Driver) Watch(ctx context.Context, hint func(instance string)) error {
 	f := d.follower
 	w := &watcher{wake: make(chan struct{}, 1), hints: make(map[string]struct{})}
 	f.mu.Lock()
-	d.start()
+	d.start(ctx)
 	f.watchers[w] = struct{}{}
 	f.mu.Unlock()
 	defer func() {
