@@ -22,7 +22,7 @@ require (
 	github.com/vmware/govmomi v0.56.0 // the vSphere API, and the simulator that is the embedded default
 	go.etcd.io/bbolt v1.5.0 // the embedded store engine
 	golang.org/x/crypto v0.58.0 // NaCl secretbox, for the secret values of a key set
-	golang.org/x/time v0.16.0 // the rate of pushes
+	golang.org/x/time v0.16.0 // the rate of --push-rate
 )
 
 // Of the tests alone.
@@ -30,7 +30,8 @@ require (
 	github.com/chromedp/cdproto v0.159.0
 	github.com/chromedp/chromedp v0.23.0 // drives the browser that reads /docs
 	github.com/getkin/kin-openapi v0.153.0 // a second opinion on the contract, which shares no code with the server
-	go.yaml.in/yaml/v3 v3.0.5 // reads docs/alerts.yml
+	go.yaml.in/yaml/v3 v3.0.5 // reads the alert rules
+	golang.org/x/tools v0.52.0 // stories of the reconciler, as txtar files
 	pgregory.net/rapid v1.3.0 // property tests of the codec
 )
 

@@ -10,16 +10,16 @@ import (
 func TestMetrics(t *testing.T) {
 	e := newEdge(t)
 	const secret = "hunter2"
-	e.expect(201, "POST", "/v1/executors", `{"id": "web-4711", "name": "name-4711", "mounts": {"m-4711": {"source": "nfs://u:`+secret+`@host/x", "path": "/m"}}}`, nil)
-	e.expect(200, "GET", "/v1/executors/web-4711", "", nil)
-	e.expect(200, "HEAD", "/v1/executors/web-4711", "", nil)
-	e.expect(404, "GET", "/v1/executors/none-4711", "", nil)
-	e.expect(400, "GET", "/v1/executors/web-4711/keys?scope="+secret, "", nil)
-	e.expect(400, "GET", "/v1/executors/web-4711/keys?scop="+secret, "", nil)
+	e.expect(201, "POST", "/v1/executors", `{"id": "web-zqxj", "name": "name-zqxj", "mounts": {"m-zqxj": {"source": "nfs://u:`+secret+`@host/x", "path": "/m"}}}`, nil)
+	e.expect(200, "GET", "/v1/executors/web-zqxj", "", nil)
+	e.expect(200, "HEAD", "/v1/executors/web-zqxj", "", nil)
+	e.expect(404, "GET", "/v1/executors/none-zqxj", "", nil)
+	e.expect(400, "GET", "/v1/executors/web-zqxj/keys?scope="+secret, "", nil)
+	e.expect(400, "GET", "/v1/executors/web-zqxj/keys?scop="+secret, "", nil)
 	e.expect(404, "GET", "/v1/"+secret, "", nil)
 	e.expect(404, "GET", "//"+secret, "", nil)
-	e.expect(405, "BREW", "/v1/executors/web-4711", "", nil)
-	e.expect(204, "OPTIONS", "/v1/executors/web-4711", "", nil)
+	e.expect(405, "BREW", "/v1/executors/web-zqxj", "", nil)
+	e.expect(204, "OPTIONS", "/v1/executors/web-zqxj", "", nil)
 	e.expect(200, "GET", "/docs", "", nil)
 	e.expect(200, "GET", "/docs/swagger-ui.css", "", nil)
 	e.expect(200, "GET", "/swagger.json", "", nil)
@@ -50,7 +50,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("no %s", line)
 		}
 	}
-	if strings.Contains(shown, secret) || strings.Contains(shown, "4711") {
+	if strings.Contains(shown, secret) || strings.Contains(shown, "zqxj") {
 		t.Errorf("metrics tell what a client sent:\n%s", shown)
 	}
 	if got := strings.Count(shown, "\nconfig_server_http_requests_total{"); got != 11 {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/vmexecutor/config-server/extraconfig"
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/vm"
 )
@@ -131,7 +132,7 @@ func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, j job, e *sto
 		}
 		delta := l.delta()
 		if delta.Empty() && len(l.held) == 0 {
-			if e, err = r.confirm(ctx, l); err != nil {
+			if e, err = r.confirm(ctx, l, nil); err != nil {
 				return done, err
 			}
 			done.seen = true
@@ -145,7 +146,7 @@ func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, j job, e *sto
 			done.again = l.wait // the guest may still be writing
 			return done, nil
 		}
-		if e, err = r.deliver(ctx, l); err != nil {
+		if e, err = r.announce(ctx, l, delta); err != nil {
 			return done, err
 		}
 		l.e = e
@@ -161,7 +162,7 @@ func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, j job, e *sto
 		}
 		done.set, done.deleted = done.set+len(delta.Set), done.deleted+len(delta.Delete)
 		r.Logger.Debug("pushed", "executor", e.Config.ID, "revision", e.Revision, "set", len(delta.Set), "deleted", len(delta.Delete))
-		if e, err = r.confirm(ctx, l); err != nil {
+		if e, err = r.confirm(ctx, l, l.replaces()); err != nil {
 			return done, err
 		}
 	}
@@ -212,17 +213,24 @@ func (r *Reconciler) synced(key task, l *look, done outcome, begun time.Time) {
 	})
 }
 
-// deliver notes durably which execs this boot gets, before it gets them: no other boot ever will.
-func (r *Reconciler) deliver(ctx context.Context, l *look) (*store.Executor, error) {
-	if len(l.due) == 0 {
-		return l.e, nil
-	}
-	boots, err := r.Store.Deliver(ctx, l.e.Config.ID, l.boot, l.due)
-	if err != nil {
-		return nil, err
-	}
+// announce notes durably what a change is about to do that must not be forgotten, whatever becomes of it: which execs this boot gets,
+// since no other boot ever will, and which values of read-write fields are ours and no guest's.
+func (r *Reconciler) announce(ctx context.Context, l *look, d extraconfig.Delta) (*store.Executor, error) {
 	e := *l.e
-	e.Boots = boots
+	if len(l.due) > 0 {
+		boots, err := r.Store.Deliver(ctx, e.Config.ID, l.boot, l.due)
+		if err != nil {
+			return nil, err
+		}
+		e.Boots = boots
+	}
+	if offered := l.offers(d); offered != nil {
+		binding, err := r.Store.Offer(ctx, e.Config.ID, e.Binding.Instance, offered)
+		if err != nil {
+			return nil, err
+		}
+		e.Binding = binding
+	}
 	return &e, nil
 }
 
@@ -237,9 +245,10 @@ func (r *Reconciler) apply(ctx context.Context, driver vm.Driver, instance strin
 }
 
 // confirm notes durably which read-write values the VM holds: what differs from them later is a report.
-func (r *Reconciler) confirm(ctx context.Context, l *look) (*store.Executor, error) {
+func (r *Reconciler) confirm(ctx context.Context, l *look, replaced map[string]string) (*store.Executor, error) {
 	base, seen, had := l.base(), l.sighting(), l.e.Binding
-	if had.Base != nil && !had.TakeOver && had.Seen.Epoch == seen.Epoch && had.Seen.Power == seen.Power && maps.Equal(had.Base, base) {
+	seen.Replaced = replaced
+	if len(replaced)+len(had.Offered) == 0 && had.Base != nil && !had.TakeOver && had.Seen.Epoch == seen.Epoch && had.Seen.Power == seen.Power && maps.Equal(had.Base, base) {
 		return l.e, nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.ApplyLimit)

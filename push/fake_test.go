@@ -19,6 +19,7 @@ type fakeDriver struct {
 	applied []applied          // every change that was made
 	looked  int                // calls of Observe
 	fail    func(op, instance string) error
+	lost    bool // what fail lets fail in Apply is done all the same
 	hint    func(instance string)
 	during  func(op, instance string) // called without the lock, before the work is done
 }
@@ -92,8 +93,9 @@ func (d *fakeDriver) Observe(_ context.Context, instance string) (vm.State, erro
 }
 
 func (d *fakeDriver) Apply(_ context.Context, instance string, c vm.Change) error {
-	if err := d.begin("apply", instance); err != nil {
-		return err
+	answer := d.begin("apply", instance)
+	if answer != nil && !d.loses() {
+		return answer
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -114,7 +116,13 @@ func (d *fakeDriver) Apply(_ context.Context, instance string, c vm.Change) erro
 	}
 	m.version++
 	d.applied = append(d.applied, a)
-	return nil
+	return answer
+}
+
+func (d *fakeDriver) loses() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lost
 }
 
 func (d *fakeDriver) Watch(ctx context.Context, hint func(instance string)) error {

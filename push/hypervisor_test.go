@@ -43,6 +43,8 @@ type box struct {
 	epoch      int
 	snapshot   *box
 	held       map[string]bool           // digests of all persistent key sets that it ever held
+	lost       map[string]int            // by key: at which step it was set, and the answer lost
+	given      map[string]string         // by key: what was last set by Apply, or accepted
 	written    map[string]map[string]int // by key: values set by Apply, and at which step last
 }
 
@@ -50,7 +52,7 @@ func newHypervisor(rng *rand.Rand, codec *extraconfig.Codec[executor.ExecutorCon
 	h := &hypervisor{rng: rng, codec: codec, boxes: map[string]*box{}, execs: map[string]string{}}
 	for i, name := range names {
 		b := &box{name: name, keys: map[string]string{}, persistent: map[string]string{}, power: vm.PowerOn, erases: i%2 == 1}
-		b.held, b.written = map[string]bool{}, map[string]map[string]int{}
+		b.lost, b.held, b.given, b.written = map[string]int{}, map[string]bool{}, map[string]string{}, map[string]map[string]int{}
 		h.boxes[name] = b
 	}
 	return h
@@ -167,7 +169,10 @@ func (h *hypervisor) Apply(ctx context.Context, instance string, c vm.Change) er
 		if b.written[p.Key] == nil {
 			b.written[p.Key] = map[string]int{}
 		}
-		b.written[p.Key][p.Value] = h.step
+		if fault != nil {
+			b.lost[p.Key] = h.step
+		}
+		b.written[p.Key][p.Value], b.given[p.Key] = h.step, p.Value
 	}
 	h.writes++
 	h.set(b, set, c.Delete...)

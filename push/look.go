@@ -127,13 +127,17 @@ func (r *Reconciler) findReports(l *look) error {
 		return nil
 	case l.state.Power == vm.PowerOff && !l.moved():
 		return nil // it was off all the time: there was no guest
-	case l.holder() != "" && l.holder() != l.e.Config.ID:
-		return nil // a snapshot from before it was ours
 	}
-	fresh := l.fresh()
+	fresh, holder := l.fresh(), l.holder()
+	if holder != l.e.Config.ID && (fresh || holder != "") {
+		return nil // it went back to what it was before it was ours
+	}
 	for field, digest := range l.observed.Fields() {
 		if digest == l.asked[field] || digest == base[field] || l.asked[field] != base[field] || follows(l.e.Config, field) {
 			continue
+		}
+		if l.e.Binding.Offered[field] != "" {
+			continue // by us, as likely as not
 		}
 		if fresh && slices.Contains(l.e.Binding.Earlier[field], digest) {
 			continue
@@ -205,6 +209,39 @@ func (l *look) base() map[string]string {
 // sighting is what is kept beside the base.
 func (l *look) sighting() store.Sighting {
 	return store.Sighting{Epoch: l.state.Epoch, Power: string(l.state.Power), Config: l.e.ConfigRevision}
+}
+
+// replaces gives the read-write fields that a push overwrites, with the digests that are lost by it.
+func (l *look) replaces() map[string]string {
+	replaced := map[string]string{}
+	want := l.desired.Fields()
+	for field, digest := range l.observed.Fields() {
+		if digest != want[field] && !l.held[field] && digest != l.e.Binding.Base[field] {
+			replaced[field] = digest
+		}
+	}
+	return replaced
+}
+
+// offers gives the read-write fields that a push brings and that are not what was last pushed or accepted.
+func (l *look) offers(d extraconfig.Delta) map[string]string {
+	base := l.e.Binding.Base
+	if base == nil {
+		return nil // what is found there is no report anyway
+	}
+	var offered map[string]string
+	for _, p := range d.Set {
+		if field := p.Field(); p.Scope() == extraconfig.ReadWrite && l.asked[field] != base[field] {
+			if offered == nil {
+				offered = maps.Clone(l.e.Binding.Offered)
+			}
+			if offered == nil {
+				offered = map[string]string{}
+			}
+			offered[field] = l.asked[field]
+		}
+	}
+	return offered
 }
 
 // endExecs marks execs as stopped whose boot is over. What they last reported stays.

@@ -104,7 +104,11 @@ func (m *model) clientExecs(id string, _ *box) {
 	})
 }
 
+// clientBinds binds or unbinds. Snapshots from before are gone: what came from an executor under an earlier binding nobody remembers.
 func (m *model) clientBinds(id string, b *box) {
+	for _, other := range m.hv.boxes {
+		other.snapshot = nil
+	}
 	if m.executor(id).Binding != nil && m.rng.IntN(2) == 0 {
 		m.did("client unbinds %s", id)
 		if err := m.store.Unbind(m.Context(), id); err != nil {
@@ -131,8 +135,10 @@ func (m *model) guestWrites(_ string, b *box) {
 	}
 	m.hv.mu.Lock()
 	defer m.hv.mu.Unlock()
+	field := statusField
 	switch m.rng.IntN(4) {
 	case 0:
+		field = assignedField
 		set := map[string]string{assignedIP: addressValue(value), assignedMask: maskValue(24)}
 		m.did("guest of %s writes address %d", b.name, value)
 		m.hv.set(b, set)
@@ -148,31 +154,29 @@ func (m *model) guestWrites(_ string, b *box) {
 		m.did("guest of %s writes status %d", b.name, value)
 		m.hv.set(b, map[string]string{statusKey: strconv.Itoa(value)})
 	}
-	m.wrote(b, value == m.n)
+	m.wrote(b, field, value == m.n)
 }
 
-// wrote keeps the books of what the VM holds now that its guest wrote something.
-func (m *model) wrote(b *box, fresh bool) {
+// wrote keeps the books of what a field of the VM is now that its guest wrote it.
+func (m *model) wrote(b *box, field string, fresh bool) {
 	e := m.holder(b.name)
 	if e == nil {
 		return
 	}
-	values := map[string]string{statusField: b.keys[statusKey]}
-	if ip, mask := b.keys[assignedIP], b.keys[assignedMask]; ip != "" && mask != "" {
-		values[assignedField] = prefixText(ip, mask)
+	value := b.keys[statusKey]
+	if field == assignedField {
+		value = prefixText(b.keys[assignedIP], b.keys[assignedMask])
 	}
-	for field, value := range values {
-		l := m.ledger(e.Config.ID, field)
-		if l.guests[b.name] == nil {
-			l.guests[b.name] = map[string]int{}
-		}
-		last := l.guests[b.name][value]
-		l.guests[b.name][value] = m.hv.step
-		delete(l.ours, b.name)
-		waits := l.client != "" && b.written[keyOf(field)][l.client] < l.at // a client's value, which comes first
-		if fresh && last == 0 && value != "" && !waits {
-			l.ours[b.name] = map[string]int{value: m.hv.step}
-		}
+	l := m.ledger(e.Config.ID, field)
+	if l.guests[b.name] == nil {
+		l.guests[b.name] = map[string]int{}
+	}
+	last := l.guests[b.name][value]
+	l.guests[b.name][value] = m.hv.step
+	delete(l.ours, b.name)
+	waits := l.client != "" && b.written[keyOf(field)][l.client] < l.at // a client's value, which comes first
+	if fresh && last == 0 && value != "" && !waits && e.Binding.Base != nil && e.Binding.Offered[field] == "" {
+		l.ours[b.name] = map[string]int{value: m.hv.step}
 	}
 }
 
@@ -184,6 +188,7 @@ func (m *model) guestTears(_ string, b *box) {
 	m.n++
 	m.hv.mu.Lock()
 	defer m.hv.mu.Unlock()
+	field := assignedField
 	switch m.rng.IntN(4) {
 	case 0:
 		m.did("guest of %s writes an address %d without its mask", b.name, m.n)
@@ -195,10 +200,11 @@ func (m *model) guestTears(_ string, b *box) {
 		m.did("guest of %s writes an address %d over another", b.name, m.n)
 		m.hv.set(b, map[string]string{assignedIP: addressValue(m.n)})
 	default:
+		field = statusField
 		m.did("guest of %s writes nonsense", b.name)
 		m.hv.set(b, map[string]string{statusKey: "nonsense"})
 	}
-	m.wrote(b, false)
+	m.wrote(b, field, false)
 }
 
 func (m *model) operatorDrifts(_ string, b *box) {
@@ -297,7 +303,7 @@ func prefixText(ip, mask string) string {
 		return ""
 	}
 	b, err := base64.StdEncoding.DecodeString(mask)
-	if err != nil {
+	if err != nil || len(b) != 4 {
 		return ""
 	}
 	bits := 0

@@ -25,6 +25,7 @@ type Binding struct {
 
 	Seen    Sighting            // goes with Base
 	Earlier map[string][]string // digests that read-write fields had in Base before, the latest last
+	Offered map[string]string   // read-write fields that a push began to set, and of which it is not known yet whether it did
 }
 
 // Unbinding is a VM that an executor was delivered to and is not any more. It still has to be seen clean.
@@ -92,7 +93,7 @@ func (t *txn) bind(id string, old *bindingRecord, at uint64, b Binding) (*Bindin
 	vm.Canonicalize()
 	rec := &bindingRecord{Driver: b.Driver, Ref: canonicalRef(b.Ref), VM: *vm, TakeOver: b.TakeOver}
 	if old != nil && old.Driver == rec.Driver && (old.Ref == rec.Ref || canonicalRef(old.Instance) == rec.Ref) {
-		rec.Instance, rec.Base, rec.Seen, rec.Earlier = old.Instance, old.Base, old.Seen, old.Earlier
+		rec.Instance, rec.Base, rec.Seen, rec.Earlier, rec.Offered = old.Instance, old.Base, old.Seen, old.Earlier, old.Offered
 		rec.TakeOver = b.TakeOver && old.Base == nil // it was forgotten after the first push, and stays so
 		if rec.Ref == old.Ref && rec.TakeOver == old.TakeOver && reflect.DeepEqual(rec.VM, old.VM) {
 			return old.binding(at), errUnchanged
@@ -104,6 +105,15 @@ func (t *txn) bind(id string, old *bindingRecord, at uint64, b Binding) (*Bindin
 	}
 	if err := t.claim(id, rec.Driver, rec.Ref); err != nil {
 		return nil, err
+	}
+	if old == nil {
+		var memory memoryRecord
+		if _, _, err := t.read(memoryKey(id), &memory); err != nil {
+			return nil, err
+		}
+		rec.Earlier = memory.Earlier
+	} else if rec.Instance == "" {
+		rec.Earlier = remember(old.Earlier, nil, old.Base, old.Offered)
 	}
 	if old != nil && rec.Instance != "" && old.Ref != rec.Ref {
 		t.delete(claimKey(old.Driver, old.Ref))
@@ -176,6 +186,11 @@ func (t *txn) unbind(id string) error {
 		return firstOf(err, ErrUnbound)
 	}
 	t.delete(bindingKey(id))
+	if earlier := remember(old.Earlier, nil, old.Base, old.Offered); earlier != nil {
+		if err := t.write(memoryKey(id), &memoryRecord{Earlier: earlier}); err != nil {
+			return err
+		}
+	}
 	return t.leave(id, &old)
 }
 
@@ -262,7 +277,7 @@ func (s *Store) Cleaned(ctx context.Context, driver, instance string) error {
 func (b *bindingRecord) binding(at uint64) *Binding {
 	return &Binding{
 		Driver: b.Driver, Ref: b.Ref, VM: b.VM, TakeOver: b.TakeOver, Instance: b.Instance, Base: b.Base,
-		Seen: b.Seen, Earlier: b.Earlier, Revision: or(b.Revision, at),
+		Seen: b.Seen, Earlier: b.Earlier, Offered: b.Offered, Revision: or(b.Revision, at),
 	}
 }
 

@@ -15,6 +15,10 @@ type Sighting struct {
 	Epoch  string `json:"epoch,omitempty"`  // as the driver tells it: another one means that old values may have come back
 	Power  string `json:"power,omitempty"`  // as the driver tells it
 	Config uint64 `json:"config,omitempty"` // the configuration revision that it held
+
+	// Replaced are the digests of read-write fields that the VM held and that were not accepted. They are remembered as earlier
+	// ones are: when one comes back by way of a snapshot, it is no news.
+	Replaced map[string]string `json:"-"`
 }
 
 // maxEarlier is how many earlier values of a field are remembered. A snapshot that is older than that many changes of a field
@@ -31,13 +35,19 @@ func (s *Store) Confirm(ctx context.Context, id, instance string, base map[strin
 			return err
 		}
 		confirmed = b.binding(at)
-		same := b.Seen.Epoch == seen.Epoch && b.Seen.Power == seen.Power
+		replaced := false
+		for field, digest := range seen.Replaced {
+			replaced = replaced || !slices.Contains(b.Earlier[field], digest)
+		}
+		same := !replaced && len(b.Offered) == 0 && b.Seen.Epoch == seen.Epoch && b.Seen.Power == seen.Power
 		if same && b.Base != nil && maps.Equal(b.Base, base) && !b.TakeOver {
 			return errUnchanged
 		}
-		if err := t.rebase(id, b, base); err != nil {
+		if err := t.rebase(id, b, base, seen.Replaced); err != nil {
 			return err
 		}
+		b.Offered = nil
+		seen.Replaced = nil
 		b.Revision, b.TakeOver, b.Seen = or(b.Revision, at), false, seen
 		confirmed = b.binding(b.Revision)
 		t.event = Event{Kind: KindVM, ID: id, Action: ActionConfirm}
@@ -50,22 +60,34 @@ func (s *Store) Confirm(ctx context.Context, id, instance string, base map[strin
 	return confirmed, nil
 }
 
-// rebase gives a binding a new base, and remembers what was in the old one.
-func (t *txn) rebase(id string, b *bindingRecord, base map[string]string) error {
-	earlier := maps.Clone(b.Earlier)
-	for field, digest := range b.Base {
-		if digest == base[field] {
-			continue
+// Offer notes that the VM is about to be given these read-write fields, each with its digest. Until Confirm it is not known whether it
+// took them, and whoever finds them there knows that no guest reported them. Errors are those of Confirm.
+func (s *Store) Offer(ctx context.Context, id, instance string, fields map[string]string) (*Binding, error) {
+	var offered *Binding
+	_, err := s.update(ctx, func(t *txn) error {
+		b, at, err := t.pinned(id, instance)
+		if err != nil {
+			return err
 		}
-		if earlier == nil {
-			earlier = map[string][]string{}
+		b.Revision = or(b.Revision, at)
+		offered = b.binding(b.Revision)
+		earlier := remember(b.Earlier, fields, b.Offered)
+		if maps.Equal(b.Offered, fields) {
+			return errUnchanged
 		}
-		list := slices.DeleteFunc(slices.Clone(earlier[field]), func(d string) bool { return d == digest })
-		list = append(list, digest)
-		earlier[field] = list[max(0, len(list)-maxEarlier):]
-	}
+		b.Offered, b.Earlier = fields, earlier
+		offered = b.binding(b.Revision)
+		t.event = Event{Kind: KindVM, ID: id, Action: ActionConfirm}
+		return t.write(bindingKey(id), b)
+	})
+	return offered, err
+}
+
+// rebase gives a binding a new base, and remembers what was in the old one and what was replaced.
+func (t *txn) rebase(id string, b *bindingRecord, base, replaced map[string]string) error {
+	earlier := remember(b.Earlier, base, b.Base, b.Offered, replaced)
 	b.Base, b.Earlier = base, earlier
-	if len(earlier) == 0 {
+	if earlier == nil {
 		return nil
 	}
 	e, err := t.load(id)
@@ -75,6 +97,25 @@ func (t *txn) rebase(id string, b *bindingRecord, base map[string]string) error 
 	// Of entries that are gone nothing is remembered: execs come and go.
 	maps.DeleteFunc(earlier, func(field string, _ []string) bool { return !hasEntry(e.Config, field) })
 	return nil
+}
+
+// remember adds digests to those that fields had earlier, but for those that they have now.
+func remember(earlier map[string][]string, now map[string]string, had ...map[string]string) map[string][]string {
+	earlier = maps.Clone(earlier)
+	for _, fields := range had {
+		for field, digest := range fields {
+			if digest == now[field] {
+				continue
+			}
+			list := slices.DeleteFunc(slices.Clone(earlier[field]), func(d string) bool { return d == digest })
+			list = append(list, digest)
+			if earlier == nil {
+				earlier = map[string][]string{}
+			}
+			earlier[field] = list[max(0, len(list)-maxEarlier):]
+		}
+	}
+	return earlier
 }
 
 // hasEntry reports whether the entry of a map that a field lies in is there. A name may have dots.
@@ -137,7 +178,7 @@ func (s *Store) Report(ctx context.Context, id, instance string, base map[string
 		if e, err = s.replaceExecutor(t, old, next, ActionReport, &writeOptions{}); err != nil {
 			return err
 		}
-		if err := t.rebase(id, b, base); err != nil {
+		if err := t.rebase(id, b, base, nil); err != nil {
 			return err
 		}
 		b.Revision = or(b.Revision, boundAt)

@@ -123,6 +123,7 @@ func (s *Store) DeleteExecutor(ctx context.Context, id string, opts ...WriteOpti
 			return err
 		}
 		t.delete(executorKey(id))
+		t.delete(memoryKey(id))
 		if e.Boots != nil {
 			t.delete(bootsKey(id))
 		}

@@ -16,6 +16,7 @@ func executorKey(id string) string       { return "executor/" + id }
 func networkKey(name string) string      { return "network/" + name }
 func bindingKey(id string) string        { return "vm/" + id }
 func bootsKey(id string) string          { return "boots/" + id }
+func memoryKey(id string) string         { return "earlier/" + id }
 func claimKey(driver, ref string) string { return "claim/" + driver + "/" + canonicalRef(ref) }
 func unbindingKey(driver, inst string) string {
 	return "unbinding/" + driver + "/" + canonicalRef(inst)

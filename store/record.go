@@ -81,6 +81,7 @@ type bindingRecord struct {
 	Base     map[string]string    `json:"base"` // null before the first push
 	Seen     Sighting             `json:"seen,omitzero"`
 	Earlier  map[string][]string  `json:"earlier,omitempty"`
+	Offered  map[string]string    `json:"offered,omitempty"`
 	Revision uint64               `json:"revision,omitempty"` // of the last change by a client
 }
 
@@ -88,6 +89,12 @@ type bindingRecord struct {
 type bootsRecord struct {
 	header
 	Boots map[string]string `json:"boots"`
+}
+
+// memoryRecord is what the last binding of an executor left for the next one: the VM may be the same, and bring old values back.
+type memoryRecord struct {
+	header
+	Earlier map[string][]string `json:"earlier"`
 }
 
 type unbindingRecord struct {

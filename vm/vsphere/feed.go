@@ -16,6 +16,9 @@ const (
 	waitLimit = 10
 	// pageLimit is how many objects one answer may be about.
 	pageLimit = 500
+	// With more than gatherAbove changes under way, gatherFor passes between two waits.
+	gatherAbove = 32
+	gatherFor   = 10 * time.Millisecond
 	// callLimit bounds a call that the feed makes for itself, beyond what it waits.
 	callLimit = 30 * time.Second
 	// cleanUpLimit bounds a call that only spares vSphere the trouble of cleaning up itself.
@@ -179,6 +182,24 @@ func (f *feed) receive() error {
 			f.take(set)
 		}
 		f.endRound(err == nil && (set == nil || set.Truncated == nil || !*set.Truncated))
+		f.gather()
+	}
+}
+
+// gather lets updates come together when there will be many: each answer costs vSphere a
+// calculation, and us a call.
+func (f *feed) gather() {
+	f.mu.Lock()
+	load := len(f.tasks)
+	f.mu.Unlock()
+	if load < gatherAbove {
+		return
+	}
+	timer := time.NewTimer(gatherFor)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-f.ctx.Done():
 	}
 }
 

@@ -32,11 +32,7 @@ func newFixture(tb testing.TB, vms int) *fixture {
 	tb.Helper()
 	f := &fixture{tb: tb, vms: vms}
 	f.start("127.0.0.1:0")
-	driver, err := vsphere.New(vsphere.Options{URL: f.sim.URL(), Username: simulator.Username, Password: simulator.Password})
-	if err != nil {
-		tb.Fatal(err)
-	}
-	f.driver = driver
+	f.driver = f.newDriver()
 	tb.Cleanup(func() {
 		if err := f.driver.Close(context.Background()); err != nil {
 			tb.Errorf("close the driver: %v", err)
@@ -44,6 +40,14 @@ func newFixture(tb testing.TB, vms int) *fixture {
 		f.stop()
 	})
 	return f
+}
+
+// newDriver makes one more, which is the caller's to close.
+func (f *fixture) newDriver() *vsphere.Driver {
+	f.tb.Helper()
+	driver, err := vsphere.New(vsphere.Options{URL: f.sim.URL(), Username: simulator.Username, Password: simulator.Password})
+	must(f.tb, err)
+	return driver
 }
 
 func (f *fixture) start(listen string) {

@@ -112,6 +112,17 @@ type Fault struct{ types.BaseMethodFault }
 
 func (f *Fault) Error() string { return sentence(f.BaseMethodFault) }
 
+// Instance gives the instance UUID of the one VM of that name, which other methods ask for.
+func (s *Simulator) Instance(name string) (string, error) {
+	refs := s.find(s.context(), entryKey{2, name})
+	if len(refs) != 1 {
+		return "", fmt.Errorf("%d VMs are named %s", len(refs), name)
+	}
+	s.index.mu.Lock()
+	defer s.index.mu.Unlock()
+	return s.index.entries[refs[0]].instance, nil
+}
+
 func (s *Simulator) vm(instance string) (*simulator.VirtualMachine, error) {
 	refs := s.find(s.context(), byUUID(instance, true))
 	if len(refs) == 0 {

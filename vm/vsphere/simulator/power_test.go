@@ -189,6 +189,9 @@ func TestGuest(t *testing.T) {
 	c := start(t, simulator.Options{VMs: 1})
 	v := c.vm("vm1")
 	instance := c.instance(v)
+	if named, err := c.sim.Instance("vm1"); err != nil || named != instance {
+		t.Errorf("vm1 is %q, %v", named, err)
+	}
 	c.set(v, "guestinfo.vice./common/id", "1", "common/notes", "hidden")
 
 	read := func(key, want string, there bool) {
