@@ -53,6 +53,7 @@ func TestMetrics(t *testing.T) {
 		`config_server_executors{state="failed"}`:                                                          "1",
 		`config_server_executors{state="unbound"}`:                                                         "1",
 		`config_server_executors{state="pending"}`:                                                         "0",
+		`config_server_hypervisor_calls_total{driver="vsphere",method="ReconfigVM_Task"}`:                  "1",
 		`config_server_push_keys_deleted_total`:                                                            "0",
 		`config_server_push_drift_fields_total`:                                                            "0",
 		`config_server_http_requests_total{code="201",method="POST",route="/v1/executors"}`:                "3",
