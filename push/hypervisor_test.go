@@ -148,7 +148,10 @@ func (h *hypervisor) Observe(ctx context.Context, instance string) (vm.State, er
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b := h.boxes[instance]
-	if value, ok := b.keys[statusKey]; ok && b.written[statusKey] != nil {
+	if value, ok := b.keys[statusKey]; ok {
+		if b.written[statusKey] == nil {
+			b.written[statusKey] = map[string]int{}
+		}
 		b.written[statusKey][value] = h.step // it need not be set any more
 	}
 	return vm.State{Keys: maps.Clone(b.keys), Power: b.power, Version: strconv.Itoa(b.version), Epoch: strconv.Itoa(b.epoch)}, nil
