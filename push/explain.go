@@ -42,7 +42,7 @@ func (r *Reconciler) Explain(ctx context.Context, id string) (Explanation, error
 	}
 	x := Explanation{Revision: l.e.Revision, Power: l.state.Power, ObservedAt: time.Now()}
 	was := r.table.get(task{executor: id}).was(l.e.Binding)
-	delta := extraconfig.Diff(l.observed, l.desired)
+	delta := l.delta()
 	differs := make(map[string]bool, len(delta.Set)+len(delta.Delete))
 	for _, p := range delta.Set {
 		differs[p.Key] = true

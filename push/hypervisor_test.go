@@ -45,7 +45,7 @@ type box struct {
 	held       map[string]bool           // digests of all persistent key sets that it ever held
 	lost       map[string]int            // by key: at which step it was set, and the answer lost
 	given      map[string]string         // by key: what was last set by Apply, or accepted
-	written    map[string]map[string]int // by key: values set by Apply, and at which step last
+	written    map[string]map[string]int // by key: values set by Apply, or seen, and at which step last
 }
 
 func newHypervisor(rng *rand.Rand, codec *extraconfig.Codec[executor.ExecutorConfig], names ...string) *hypervisor {
@@ -148,6 +148,12 @@ func (h *hypervisor) Observe(ctx context.Context, instance string) (vm.State, er
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b := h.boxes[instance]
+	if value, ok := b.keys[statusKey]; ok {
+		if b.written[statusKey] == nil {
+			b.written[statusKey] = map[string]int{}
+		}
+		b.written[statusKey][value] = h.step // it need not be set any more
+	}
 	return vm.State{Keys: maps.Clone(b.keys), Power: b.power, Version: strconv.Itoa(b.version), Epoch: strconv.Itoa(b.epoch)}, nil
 }
 

@@ -23,6 +23,7 @@ type look struct {
 	boot     string // names the boot that the VM is in
 	observed extraconfig.KeySet
 	desired  extraconfig.KeySet
+	fields   map[string]string // digests of the read-write fields of desired
 	asked    map[string]string // digests of all read-write fields that the store has, delivered or not
 
 	reported map[string]string // fields that the guest set, with their digests
@@ -93,8 +94,8 @@ func (r *Reconciler) ask(l *look) error {
 	if l.desired, err = r.Store.KeySet(&delivered); err != nil {
 		return err
 	}
-	if len(config.Execs) == len(l.e.Config.Execs) {
-		l.asked = l.desired.Fields()
+	l.fields = l.desired.Fields()
+	if l.asked = l.fields; len(config.Execs) == len(l.e.Config.Execs) {
 		return nil
 	}
 	all, err := r.Store.KeySet(l.e)
@@ -192,7 +193,7 @@ func (l *look) delta() extraconfig.Delta {
 
 // base is what is known to be in the VM's read-write fields once the delta is applied.
 func (l *look) base() map[string]string {
-	base := l.desired.Fields()
+	base := maps.Clone(l.fields)
 	for field, digest := range l.e.Binding.Base {
 		if l.held[field] {
 			base[field] = digest
@@ -214,9 +215,8 @@ func (l *look) sighting() store.Sighting {
 // replaces gives the read-write fields that a push overwrites, with the digests that are lost by it.
 func (l *look) replaces() map[string]string {
 	replaced := map[string]string{}
-	want := l.desired.Fields()
 	for field, digest := range l.observed.Fields() {
-		if digest != want[field] && !l.held[field] && digest != l.e.Binding.Base[field] {
+		if digest != l.fields[field] && !l.held[field] && digest != l.e.Binding.Base[field] {
 			replaced[field] = digest
 		}
 	}

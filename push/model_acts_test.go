@@ -175,7 +175,8 @@ func (m *model) wrote(b *box, field string, fresh bool) {
 	l.guests[b.name][value] = m.hv.step
 	delete(l.ours, b.name)
 	waits := l.client != "" && b.written[keyOf(field)][l.client] < l.at // a client's value, which comes first
-	if fresh && last == 0 && value != "" && !waits && e.Binding.Base != nil && e.Binding.Offered[field] == "" {
+	ours := e.Binding.Base != nil && b.keys[holderKey] == e.Config.ID   // else the guest runs with what is not from us
+	if fresh && last == 0 && value != "" && !waits && ours && e.Binding.Offered[field] == "" {
 		l.ours[b.name] = map[string]int{value: m.hv.step}
 	}
 }

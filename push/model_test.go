@@ -75,6 +75,7 @@ func newModel(t *testing.T, seed uint64) *model {
 			t.Fatal(err)
 		}
 	}
+	m.hv.hints, m.hv.faulty = 0.7, 0.1
 	m.start()
 	return m
 }
@@ -107,7 +108,6 @@ func (m *model) did(format string, args ...any) {
 
 func (m *model) run(steps int) {
 	defer func() { m.stop() }()
-	m.hv.hints, m.hv.faulty = 0.7, 0.1
 	for i := range steps {
 		m.hv.mu.Lock()
 		m.hv.step++
