@@ -132,7 +132,7 @@ func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, j job, e *sto
 		}
 		delta := l.delta()
 		if delta.Empty() && len(l.held) == 0 {
-			if _, err := r.confirm(ctx, l, nil); err != nil {
+			if _, err := r.confirm(ctx, l); err != nil {
 				return done, err
 			}
 			done.seen = true
@@ -162,7 +162,7 @@ func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, j job, e *sto
 		}
 		done.set, done.deleted = done.set+len(delta.Set), done.deleted+len(delta.Delete)
 		r.Logger.Debug("pushed", "executor", e.Config.ID, "revision", e.Revision, "set", len(delta.Set), "deleted", len(delta.Delete))
-		if e, err = r.confirm(ctx, l, l.replaces()); err != nil {
+		if e, err = r.confirm(ctx, l); err != nil {
 			return done, err
 		}
 	}
@@ -214,7 +214,7 @@ func (r *Reconciler) synced(key task, l *look, done outcome, begun time.Time) {
 }
 
 // announce notes durably what a change is about to do that must not be forgotten, whatever becomes of it: which execs this boot gets,
-// since no other boot ever will, and which values of read-write fields are ours and no guest's.
+// since no other boot ever will, which values of read-write fields are ours and no guest's, and which of a guest's they replace.
 func (r *Reconciler) announce(ctx context.Context, l *look, d extraconfig.Delta) (*store.Executor, error) {
 	e := *l.e
 	if len(l.due) > 0 {
@@ -224,8 +224,9 @@ func (r *Reconciler) announce(ctx context.Context, l *look, d extraconfig.Delta)
 		}
 		e.Boots = boots
 	}
-	if offered := l.offers(d); offered != nil {
-		binding, err := r.Store.Offer(ctx, e.Config.ID, e.Binding.Instance, offered)
+	offered, replaced := l.offers(d), l.replaces()
+	if !maps.Equal(offered, e.Binding.Offered) || replaced != nil {
+		binding, err := r.Store.Offer(ctx, e.Config.ID, e.Binding.Instance, offered, replaced)
 		if err != nil {
 			return nil, err
 		}
@@ -245,10 +246,9 @@ func (r *Reconciler) apply(ctx context.Context, driver vm.Driver, instance strin
 }
 
 // confirm notes durably which read-write values the VM holds: what differs from them later is a report.
-func (r *Reconciler) confirm(ctx context.Context, l *look, replaced map[string]string) (*store.Executor, error) {
+func (r *Reconciler) confirm(ctx context.Context, l *look) (*store.Executor, error) {
 	base, seen, had := l.base(), l.sighting(), l.e.Binding
-	seen.Replaced = replaced
-	if len(replaced)+len(had.Offered) == 0 && had.Base != nil && !had.TakeOver && had.Seen.Epoch == seen.Epoch && had.Seen.Power == seen.Power && maps.Equal(had.Base, base) {
+	if len(had.Offered) == 0 && had.Base != nil && !had.TakeOver && had.Seen.Epoch == seen.Epoch && had.Seen.Power == seen.Power && maps.Equal(had.Base, base) {
 		return l.e, nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.ApplyLimit)

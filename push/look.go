@@ -212,29 +212,30 @@ func (l *look) sighting() store.Sighting {
 	return store.Sighting{Epoch: l.state.Epoch, Power: string(l.state.Power), Config: l.e.ConfigRevision}
 }
 
-// replaces gives the read-write fields that a push overwrites, with the digests that are lost by it.
-func (l *look) replaces() map[string]string {
-	replaced := map[string]string{}
+// replaces gives the read-write fields that a push overwrites, with the digests that are lost by it and that nothing remembers.
+func (l *look) replaces() (replaced map[string]string) {
+	b := l.e.Binding
 	for field, digest := range l.observed.Fields() {
-		if digest != l.fields[field] && !l.held[field] && digest != l.e.Binding.Base[field] {
-			replaced[field] = digest
+		if digest == l.fields[field] || l.held[field] || digest == b.Base[field] || slices.Contains(b.Earlier[field], digest) {
+			continue
 		}
+		if replaced == nil {
+			replaced = map[string]string{}
+		}
+		replaced[field] = digest
 	}
 	return replaced
 }
 
-// offers gives the read-write fields that a push brings and that are not what was last pushed or accepted.
+// offers gives the read-write fields that a push brings and that are not what was last pushed or accepted, beside those of pushes
+// before it whose fate is not known.
 func (l *look) offers(d extraconfig.Delta) map[string]string {
-	base := l.e.Binding.Base
+	base, offered := l.e.Binding.Base, maps.Clone(l.e.Binding.Offered)
 	if base == nil {
 		return nil // what is found there is no report anyway
 	}
-	var offered map[string]string
 	for _, p := range d.Set {
 		if field := p.Field(); p.Scope() == extraconfig.ReadWrite && l.asked[field] != base[field] {
-			if offered == nil {
-				offered = maps.Clone(l.e.Binding.Offered)
-			}
 			if offered == nil {
 				offered = map[string]string{}
 			}

@@ -147,9 +147,10 @@ func (m *model) guestWrites(_ string, b *box) {
 			if name, ok := cutExecStatus(key); ok {
 				m.did("guest of %s writes status of exec %s", b.name, name)
 				m.hv.set(b, map[string]string{key: strconv.Itoa(value)})
-				return
+				break
 			}
 		}
+		return
 	default:
 		m.did("guest of %s writes status %d", b.name, value)
 		m.hv.set(b, map[string]string{statusKey: strconv.Itoa(value)})

@@ -71,9 +71,9 @@ func TestEarlier(t *testing.T) {
 	for _, digest := range []string{"a", "b", "a", "c"} {
 		f.confirm("web", "i1", map[string]string{"createTime": digest, "sessions.gone.exitStatus": digest})
 	}
-	_, err := f.Confirm(t.Context(), "web", "i1", map[string]string{"createTime": "c"}, store.Sighting{Replaced: map[string]string{"createTime": "r"}})
+	_, err := f.Offer(t.Context(), "web", "i1", nil, map[string]string{"createTime": "r"})
 	f.must(err)
-	b, err := f.Offer(t.Context(), "web", "i1", map[string]string{"createTime": "o"})
+	b, err := f.Offer(t.Context(), "web", "i1", map[string]string{"createTime": "o"}, nil)
 	f.must(err)
 	if b.Offered["createTime"] != "o" || f.get("web").Binding.Offered["createTime"] != "o" {
 		t.Errorf("offered %v", b.Offered)

@@ -15,10 +15,6 @@ type Sighting struct {
 	Epoch  string `json:"epoch,omitempty"`  // as the driver tells it: another one means that old values may have come back
 	Power  string `json:"power,omitempty"`  // as the driver tells it
 	Config uint64 `json:"config,omitempty"` // the configuration revision that it held
-
-	// Replaced are the digests of read-write fields that the VM held and that were not accepted. They are remembered as earlier
-	// ones are: when one comes back by way of a snapshot, it is no news.
-	Replaced map[string]string `json:"-"`
 }
 
 // maxEarlier is how many earlier values of a field are remembered. A snapshot that is older than that many changes of a field
@@ -35,19 +31,14 @@ func (s *Store) Confirm(ctx context.Context, id, instance string, base map[strin
 			return err
 		}
 		confirmed = b.binding(at)
-		replaced := false
-		for field, digest := range seen.Replaced {
-			replaced = replaced || !slices.Contains(b.Earlier[field], digest)
-		}
-		same := !replaced && len(b.Offered) == 0 && b.Seen.Epoch == seen.Epoch && b.Seen.Power == seen.Power
+		same := len(b.Offered) == 0 && b.Seen.Epoch == seen.Epoch && b.Seen.Power == seen.Power
 		if same && b.Base != nil && maps.Equal(b.Base, base) && !b.TakeOver {
 			return errUnchanged
 		}
-		if err := t.rebase(id, b, base, seen.Replaced); err != nil {
+		if err := t.rebase(id, b, base); err != nil {
 			return err
 		}
 		b.Offered = nil
-		seen.Replaced = nil
 		b.Revision, b.TakeOver, b.Seen = or(b.Revision, at), false, seen
 		confirmed = b.binding(b.Revision)
 		t.event = Event{Kind: KindVM, ID: id, Action: ActionConfirm}
@@ -61,8 +52,9 @@ func (s *Store) Confirm(ctx context.Context, id, instance string, base map[strin
 }
 
 // Offer notes that the VM is about to be given these read-write fields, each with its digest. Until Confirm it is not known whether it
-// took them, and whoever finds them there knows that no guest reported them. Errors are those of Confirm.
-func (s *Store) Offer(ctx context.Context, id, instance string, fields map[string]string) (*Binding, error) {
+// took them, and whoever finds them there knows that no guest reported them. replaced are the digests of what it holds and nobody
+// accepted: they are remembered as earlier ones are, and are no news when a snapshot brings them back. Errors are those of Confirm.
+func (s *Store) Offer(ctx context.Context, id, instance string, fields, replaced map[string]string) (*Binding, error) {
 	var offered *Binding
 	_, err := s.update(ctx, func(t *txn) error {
 		b, at, err := t.pinned(id, instance)
@@ -71,10 +63,7 @@ func (s *Store) Offer(ctx context.Context, id, instance string, fields map[strin
 		}
 		b.Revision = or(b.Revision, at)
 		offered = b.binding(b.Revision)
-		earlier := remember(b.Earlier, fields, b.Offered)
-		if maps.Equal(b.Offered, fields) {
-			return errUnchanged
-		}
+		earlier := remember(b.Earlier, fields, b.Offered, replaced)
 		b.Offered, b.Earlier = fields, earlier
 		offered = b.binding(b.Revision)
 		t.event = Event{Kind: KindVM, ID: id, Action: ActionConfirm}
@@ -83,9 +72,9 @@ func (s *Store) Offer(ctx context.Context, id, instance string, fields map[strin
 	return offered, err
 }
 
-// rebase gives a binding a new base, and remembers what was in the old one and what was replaced.
-func (t *txn) rebase(id string, b *bindingRecord, base, replaced map[string]string) error {
-	earlier := remember(b.Earlier, base, b.Base, b.Offered, replaced)
+// rebase gives a binding a new base, and remembers what was in the old one.
+func (t *txn) rebase(id string, b *bindingRecord, base map[string]string) error {
+	earlier := remember(b.Earlier, base, b.Base, b.Offered)
 	b.Base, b.Earlier = base, earlier
 	if earlier == nil {
 		return nil
@@ -178,7 +167,7 @@ func (s *Store) Report(ctx context.Context, id, instance string, base map[string
 		if e, err = s.replaceExecutor(t, old, next, ActionReport, &writeOptions{}); err != nil {
 			return err
 		}
-		if err := t.rebase(id, b, base, nil); err != nil {
+		if err := t.rebase(id, b, base); err != nil {
 			return err
 		}
 		b.Revision = or(b.Revision, boundAt)
