@@ -43,6 +43,7 @@ type box struct {
 	epoch      int
 	snapshot   *box
 	held       map[string]bool           // digests of all persistent key sets that it ever held
+	seen       map[string]int            // statuses that were observed, and at which step first
 	lost       map[string]int            // by key: at which step it was set, and the answer lost
 	given      map[string]string         // by key: what was last set by Apply, or accepted
 	written    map[string]map[string]int // by key: values set by Apply, or seen, and at which step last
@@ -52,7 +53,7 @@ func newHypervisor(rng *rand.Rand, codec *extraconfig.Codec[executor.ExecutorCon
 	h := &hypervisor{rng: rng, codec: codec, boxes: map[string]*box{}, execs: map[string]string{}}
 	for i, name := range names {
 		b := &box{name: name, keys: map[string]string{}, persistent: map[string]string{}, power: vm.PowerOn, erases: i%2 == 1}
-		b.lost, b.held, b.given, b.written = map[string]int{}, map[string]bool{}, map[string]string{}, map[string]map[string]int{}
+		b.seen, b.lost, b.held, b.given, b.written = map[string]int{}, map[string]int{}, map[string]bool{}, map[string]string{}, map[string]map[string]int{}
 		h.boxes[name] = b
 	}
 	return h
@@ -153,6 +154,9 @@ func (h *hypervisor) Observe(ctx context.Context, instance string) (vm.State, er
 			b.written[statusKey] = map[string]int{}
 		}
 		b.written[statusKey][value] = h.step // it need not be set any more
+		if b.seen[value] == 0 {
+			b.seen[value] = h.step
+		}
 	}
 	return vm.State{Keys: maps.Clone(b.keys), Power: b.power, Version: strconv.Itoa(b.version), Epoch: strconv.Itoa(b.epoch)}, nil
 }
