@@ -43,7 +43,7 @@ type box struct {
 	epoch      int
 	snapshot   *box
 	held       map[string]bool           // digests of all persistent key sets that it ever held
-	seen       map[string]int            // statuses that were observed, and at which step first
+	seen       map[string]int            // values that were observed, and at which step first
 	lost       map[string]int            // by key: at which step it was set, and the answer lost
 	given      map[string]string         // by key: what was last set by Apply, or accepted
 	written    map[string]map[string]int // by key: values set by Apply, or seen, and at which step last
@@ -154,6 +154,8 @@ func (h *hypervisor) Observe(ctx context.Context, instance string) (vm.State, er
 			b.written[statusKey] = map[string]int{}
 		}
 		b.written[statusKey][value] = h.step // it need not be set any more
+	}
+	for _, value := range []string{b.keys[statusKey], prefixText(b.keys[assignedIP], b.keys[assignedMask])} {
 		if b.seen[value] == 0 {
 			b.seen[value] = h.step
 		}

@@ -62,15 +62,17 @@ func (m *model) reported(e store.Event, field, value string) {
 	}
 	l := m.ledger(e.ID, field)
 	at := l.guests[binding.Ref][value]
+	b := m.hv.boxes[binding.Ref]
+	// A power-off or a snapshot may bring what was never seen, from before the VM was bound even: nobody can tell that from a report.
+	unheard := b.seen[value] >= m.hv.step-1
 	switch {
+	case unheard && (at == 0 || at < m.bound[e.ID]):
 	case at == 0 || at < m.bound[e.ID]:
 		m.fail("%s: %s %s was reported, and no guest wrote it", e.ID, field, value)
 	case at <= l.reported && l.known[value]:
 		m.fail("%s: %s came back as a report, %s: the guest wrote it at step %d, and something else after", e.ID, field, value, at)
 	}
 	if l.client != "" {
-		b := m.hv.boxes[binding.Ref]
-		unheard := b.seen[value] >= m.hv.step-1 // a snapshot brought what was never seen: nobody can tell it from a report
 		delivered := b.written[keyOf(field)][l.client]
 		if field == statusField && !unheard && (delivered < l.at || delivered > at) {
 			m.fail("%s: %s %s of a client, at step %d, was lost to %s of the guest, at step %d; it reached the VM at step %d",
