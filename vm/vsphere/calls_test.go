@@ -119,8 +119,15 @@ func TestCalls(t *testing.T) {
 	}
 	f.each(t, converge("1"))
 	f.report(t, "one change", n*11/10)
-	f.each(t, converge("1"))
-	f.report(t, "no change", 0)
+	// To tidy up after a change may take a call a moment later. One that came with no change would come each time.
+	for again := 3; again > 0; again-- {
+		f.each(t, converge("1"))
+		if again == 1 {
+			f.report(t, "no change", 0)
+		} else if total, _ := f.endpoint.take(); total == 0 {
+			break
+		}
+	}
 
 	f.sim.SetLatency(simulator.Latency{TaskMax: 50 * time.Millisecond})
 	f.each(t, converge("2"))
