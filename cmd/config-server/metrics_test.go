@@ -35,18 +35,18 @@ func (s *server) metrics() (values map[string]string, text string) {
 // TestMetrics: what the server did and how it stands is counted, and none of the names, ids and secrets in it get out.
 func TestMetrics(t *testing.T) {
 	s := start(t, t.TempDir(), nil)
-	s.expect(201, "POST", "/v1/executors", `{"id": "id-4711", "name": "name-4711", "hostname": "host-4711", "annotations": {"key-4711": "value-4711"}, "key": "aHVudGVyMg==",
-		"sessions": {"session-4711": {}}, "mounts": {"mount-4711": {"source": "nfs://u:hunter2@host/x", "path": "/m"}},
+	s.expect(201, "POST", "/v1/executors", `{"id": "id-canary", "name": "name-canary", "hostname": "host-canary", "annotations": {"key-canary": "value-canary"}, "key": "aHVudGVyMg==",
+		"sessions": {"session-canary": {}}, "mounts": {"mount-canary": {"source": "nfs://u:hunter2@host/x", "path": "/m"}},
 		"vm": {"driver": "vsphere", "ref": "vm1", "agentKey": "aHVudGVyMg=="}}`, nil)
-	s.expect(201, "POST", "/v1/executors", `{"id": "missing-4711", "vm": {"driver": "vsphere", "ref": "vm-4711"}}`, nil)
-	s.expect(201, "POST", "/v1/executors", `{"id": "free-4711"}`, nil)
-	if st := s.push("id-4711"); st.State != "synced" {
+	s.expect(201, "POST", "/v1/executors", `{"id": "missing-canary", "vm": {"driver": "vsphere", "ref": "vm-canary"}}`, nil)
+	s.expect(201, "POST", "/v1/executors", `{"id": "free-canary"}`, nil)
+	if st := s.push("id-canary"); st.State != "synced" {
 		t.Fatalf("%+v", st)
 	}
-	if st := s.push("missing-4711"); st.State != "failed" {
+	if st := s.push("missing-canary"); st.State != "failed" {
 		t.Fatalf("%+v", st)
 	}
-	s.expectProblem(404, "", "GET", "/v1/executors/none-4711", "")
+	s.expectProblem(404, "", "GET", "/v1/executors/none-canary", "")
 	values, text := s.metrics()
 	for name, want := range map[string]string{
 		`config_server_executors{state="synced"}`:                                                          "1",
@@ -78,7 +78,7 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("there is no %s", name)
 		}
 	}
-	for _, what := range []string{"4711", "hunter2", "aHVudGVyMg"} {
+	for _, what := range []string{"canary", "hunter2", "aHVudGVyMg"} {
 		if strings.Contains(text, what) {
 			t.Errorf("%s is in the metrics:\n%s", what, text)
 		}
