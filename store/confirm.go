@@ -13,6 +13,7 @@ import (
 // Sighting is how a VM stood when it was seen to hold what the store says: what can have happened to it since follows from that.
 type Sighting struct {
 	Epoch  string `json:"epoch,omitempty"`  // as the driver tells it: another one means that old values may have come back
+	Boot   string `json:"boot,omitempty"`   // names the boot that it was in; another one has another epoch too
 	Power  string `json:"power,omitempty"`  // as the driver tells it
 	Config uint64 `json:"config,omitempty"` // the configuration revision that it held
 }
