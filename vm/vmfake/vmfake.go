@@ -77,7 +77,7 @@ func (h *Hypervisor) SetAway(away bool) {
 	h.away = away
 }
 
-// Resolve takes names and instances.
+// Resolve takes names, with a slash before them or without, and instances.
 func (h *Hypervisor) Resolve(ctx context.Context, ref string) (string, error) {
 	if f := h.begin(ctx, Resolve, ref); f.Err != nil {
 		return "", f.Err
@@ -86,7 +86,7 @@ func (h *Hypervisor) Resolve(ctx context.Context, ref string) (string, error) {
 	defer h.mu.Unlock()
 	var found []string
 	for instance, v := range h.vms {
-		if v.there() && (v.Name == ref || instance == ref) {
+		if v.there() && (ref == v.Name || ref == "/"+v.Name || ref == instance) {
 			found = append(found, instance)
 		}
 	}

@@ -48,7 +48,7 @@ type fakeVM struct {
 }
 
 func (v fakeVM) Refs(*testing.T) map[string]string {
-	return map[string]string{"name": v.name, "instance": v.instance}
+	return map[string]string{"name": v.name, "path": "/" + v.name, "instance": v.instance}
 }
 
 func (v fakeVM) Keys(*testing.T) map[string]string {
