@@ -93,14 +93,6 @@ func (t *table) update(key task, change func(*row)) {
 	change(r)
 }
 
-func (t *table) each(visit func(task, *row)) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for key, r := range t.rows {
-		visit(key, r)
-	}
-}
-
 func (t *table) forget(key task) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
