@@ -29,7 +29,7 @@ func newStage() *stage {
 	s := &stage{}
 	s.Hypervisor = vmfake.New(vmfake.Options{
 		Hints: func(string) []time.Duration { return nil },
-		Observed: func(*vmfake.VM) {
+		Observed: func(string, vm.State) {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.looked++

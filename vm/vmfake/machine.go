@@ -3,6 +3,7 @@ package vmfake
 import (
 	"maps"
 	"strconv"
+	"time"
 
 	"github.com/vmexecutor/config-server/vm"
 )
@@ -21,6 +22,9 @@ type VM struct {
 	persistent map[string]string // what a power-off brings back
 	snapshot   map[string]string
 	gone       bool
+	observed   bool
+	before     *vm.State // what it held before somebody past the driver changed it
+	doneAt     time.Time // and when that was
 }
 
 // Add makes a VM that is on and holds nothing but a key of another tool. Several may have one name.
@@ -48,6 +52,10 @@ func (h *Hypervisor) Do(instance string, change func(*VM)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if v := h.vms[instance]; v != nil {
+		if v.before = nil; v.observed {
+			before := v.state()
+			v.before, v.doneAt = &before, time.Now()
+		}
 		change(v)
 		h.changed(v)
 	}

@@ -22,18 +22,20 @@ const (
 	Resolve Op = "resolve"
 	Observe Op = "observe"
 	Apply   Op = "apply"
+	Refresh Op = "refresh"
 )
 
 // Fault is what becomes of a call; the zero value lets it succeed.
 type Fault struct {
 	Err  error // what the caller hears
 	Done bool  // of Apply: the change is made all the same, and the answer is lost
+	Late bool  // of Observe: the answer may lack what others did a moment ago; a hint follows
 }
 
 // Options are what a test sees and decides. The functions of the first three are called with the hypervisor locked, and must not call it.
 type Options struct {
 	// Observed is told of each answer of Observe.
-	Observed func(v *VM)
+	Observed func(instance string, s vm.State)
 	// Applying is told of each change before it is made; f says whether its answer is lost.
 	Applying func(v *VM, c vm.Change, f Fault)
 	// Changed is told of each VM after it changed, whoever changed it.
@@ -55,7 +57,10 @@ type Hypervisor struct {
 
 type watcher struct{ hint func(instance string) }
 
-var _ vm.Driver = (*Hypervisor)(nil)
+var (
+	_ vm.Driver    = (*Hypervisor)(nil)
+	_ vm.Refresher = (*Hypervisor)(nil)
+)
 
 // New makes a hypervisor without VMs.
 func New(o Options) *Hypervisor {
@@ -101,7 +106,8 @@ func (h *Hypervisor) Resolve(ctx context.Context, ref string) (string, error) {
 
 // Observe is the driver's.
 func (h *Hypervisor) Observe(ctx context.Context, instance string) (vm.State, error) {
-	if f := h.begin(ctx, Observe, instance); f.Err != nil {
+	f := h.begin(ctx, Observe, instance)
+	if f.Err != nil {
 		return vm.State{}, f.Err
 	}
 	h.mu.Lock()
@@ -110,10 +116,35 @@ func (h *Hypervisor) Observe(ctx context.Context, instance string) (vm.State, er
 	if !v.there() {
 		return vm.State{}, missing(instance)
 	}
-	if h.Observed != nil {
-		h.Observed(v)
+	s := v.state()
+	if f.Late && time.Since(v.doneAt) < lag && v.before != nil {
+		s = *v.before
+		h.hintAt(v)
+	} else {
+		v.before = nil // what was told once is not missing later
 	}
-	return v.state(), nil
+	v.observed = true
+	if h.Observed != nil {
+		h.Observed(instance, s)
+	}
+	s.Keys = maps.Clone(s.Keys)
+	return s, nil
+}
+
+// lag is how old an answer of Observe may be.
+const lag = 100 * time.Millisecond
+
+// Refresh has Observe lack nothing that happened before.
+func (h *Hypervisor) Refresh(ctx context.Context) error {
+	if f := h.begin(ctx, Refresh, ""); f.Err != nil {
+		return f.Err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, v := range h.vms {
+		v.before = nil
+	}
+	return nil
 }
 
 // Apply is the driver's.
@@ -128,10 +159,11 @@ func (h *Hypervisor) Apply(ctx context.Context, instance string, c vm.Change) er
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	v := h.vms[instance]
-	switch {
-	case !v.there():
+	if !v.there() {
 		return missing(instance)
-	case c.Version != "" && c.Version != strconv.Itoa(v.version):
+	}
+	v.before = nil // after Apply nothing is missing from what is observed, least of all after a conflict
+	if c.Version != "" && c.Version != strconv.Itoa(v.version) {
 		return refusal{fmt.Sprintf("VM %q was changed by somebody else", v.Name), vm.ErrConflict}
 	}
 	if h.Applying != nil {
@@ -176,6 +208,11 @@ func (h *Hypervisor) changed(v *VM) {
 	if h.Changed != nil {
 		h.Changed(v)
 	}
+	h.hintAt(v)
+}
+
+// hintAt hints at a VM, when the weather is for it.
+func (h *Hypervisor) hintAt(v *VM) {
 	after := []time.Duration{0}
 	if h.Hints != nil {
 		after = h.Hints(v.Instance)
