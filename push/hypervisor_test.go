@@ -29,11 +29,11 @@ type hypervisor struct {
 // box is what is known of a VM.
 type box struct {
 	name, instance string
-	snapshot       bool                      // there is one
-	held           map[string]bool           // digests of all persistent key sets that it ever held
-	seen           map[string]int            // values that were observed since it was bound, and at which step first
-	given          map[string]string         // by key: what was last set by Apply, or accepted
-	written        map[string]map[string]int // by key: values set by Apply, or seen, and at which step last
+	snapshot       bool              // there is one
+	held           map[string]bool   // digests of all persistent key sets that it ever held
+	seen           map[string]int    // values that were observed since it was bound, and at which step first
+	given          map[string]string // by key: what was last set by Apply, or accepted
+	had            map[string]int    // exit statuses that it held, and at which step last
 }
 
 func newHypervisor(seed uint64, codec *extraconfig.Codec[executor.ExecutorConfig], names ...string) *hypervisor {
@@ -41,7 +41,7 @@ func newHypervisor(seed uint64, codec *extraconfig.Codec[executor.ExecutorConfig
 	h.Hypervisor = vmfake.New(vmfake.Options{Observed: h.observed, Applying: h.applying, Changed: h.changed, Hints: h.weather.Hints})
 	h.OnCall(h.weather.Call(h.Hypervisor))
 	for i, name := range names {
-		b := &box{name: name, held: map[string]bool{}, seen: map[string]int{}, given: map[string]string{}, written: map[string]map[string]int{}}
+		b := &box{name: name, held: map[string]bool{}, seen: map[string]int{}, given: map[string]string{}, had: map[string]int{}}
 		b.instance = h.Add(name)
 		h.boxes[name], h.boxes[b.instance] = b, b
 		h.Do(b.instance, func(v *vmfake.VM) { v.Erases = i%2 == 1 })
@@ -74,6 +74,7 @@ func (h *hypervisor) changed(v *vmfake.VM) {
 	defer h.mu.Unlock()
 	if b := h.boxes[v.Instance]; b != nil {
 		b.held[persistent(h.codec.Parse(v.Keys)).Digest()] = true
+		b.had[v.Keys[statusKey]] = h.step
 	}
 }
 
@@ -85,21 +86,11 @@ func (h *hypervisor) observed(instance string, s vm.State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b := h.boxes[instance]
-	if value, ok := s.Keys[statusKey]; ok {
-		b.wrote(statusKey, value, h.step) // it need not be set any more
-	}
 	for _, value := range []string{s.Keys[statusKey], prefixText(s.Keys[assignedIP], s.Keys[assignedMask])} {
 		if b.seen[value] == 0 {
 			b.seen[value] = h.step
 		}
 	}
-}
-
-func (b *box) wrote(key, value string, step int) {
-	if b.written[key] == nil {
-		b.written[key] = map[string]int{}
-	}
-	b.written[key][value] = step
 }
 
 // applying holds a change to what every change must be.
@@ -109,7 +100,6 @@ func (h *hypervisor) applying(v *vmfake.VM, c vm.Change, _ vmfake.Fault) {
 	h.writes++
 	b := h.boxes[v.Instance]
 	for _, p := range c.Set {
-		b.wrote(p.Key, p.Value, h.step)
 		b.given[p.Key] = p.Value
 		if was, ok := v.Keys[p.Key]; ok && was == p.Value {
 			h.breaks("%s was set to what it was", p.Key)

@@ -220,6 +220,17 @@ func (l *look) sighting() store.Sighting {
 	return store.Sighting{Epoch: l.state.Epoch, Boot: bootOf(l.state), Power: string(l.state.Power), Config: l.e.ConfigRevision}
 }
 
+// reportSighting is what is kept beside the base that a report changes. Where old values may have come back, and are not put right yet,
+// the sighting stays what it was, so that they are known for what they are.
+func (l *look) reportSighting() store.Sighting {
+	before, seen := l.e.Binding.Seen, l.sighting()
+	if l.fresh() {
+		return before
+	}
+	seen.Config = before.Config
+	return seen
+}
+
 // replaces gives the read-write fields that a push overwrites, with the digests that are lost by it and that nothing remembers.
 func (l *look) replaces() (replaced map[string]string) {
 	b := l.e.Binding

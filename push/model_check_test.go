@@ -28,8 +28,11 @@ func (m *model) read() {
 					l := m.ledger(e.ID, field)
 					l.client, l.at, l.known[value] = value, m.hv.step, true
 					clear(l.ours)
-					if b := m.executor(e.ID).Binding; b != nil && value == m.hv.boxes[b.Ref].given[keyOf(field)] {
-						l.client = "" // back at what the VM has been given, before anything else was
+					if b := m.executor(e.ID).Binding; b != nil {
+						m.holds(m.hv.boxes[b.Ref])
+						if value == m.hv.boxes[b.Ref].given[keyOf(field)] {
+							l.client = "" // back at what the VM has been given, before anything else was
+						}
 					}
 				}
 			}
@@ -56,6 +59,9 @@ func (m *model) read() {
 	}
 }
 
+// holds notes that a VM holds what it does now, still.
+func (m *model) holds(b *box) { b.had[m.hv.State(b.instance).Keys[statusKey]] = m.hv.step }
+
 // reported checks that a report is one: its guest wrote it, after whatever was reported or set by a client before.
 func (m *model) reported(e store.Event, field, value string) {
 	binding := m.executor(e.ID).Binding
@@ -76,7 +82,7 @@ func (m *model) reported(e store.Event, field, value string) {
 		m.fail("%s: %s came back as a report, %s: the guest wrote it at step %d, and something else after", e.ID, field, value, at)
 	}
 	if l.client != "" {
-		delivered := b.written[keyOf(field)][l.client]
+		delivered := b.had[l.client]
 		if field == statusField && !unheard && (delivered < l.at || delivered > at) {
 			m.fail("%s: %s %s of a client, at step %d, was lost to %s of the guest, at step %d; it reached the VM at step %d",
 				e.ID, field, l.client, l.at, value, at, delivered)

@@ -200,7 +200,7 @@ func TestAClientsChangeWinsOverAReportOfTheSameField(t *testing.T) {
 		e := s.executor("web")
 		s.stop()
 		s.driver.Do(instance, func(m *vmfake.VM) { m.Keys[statusKey] = "2" })
-		_, err := s.store.Report(s.ctx, "web", e.Binding.Instance, e.Binding.Base, func(c *executor.ExecutorConfig) ([]string, error) {
+		_, err := s.store.Report(s.ctx, "web", e.Binding.Instance, e.Binding.Base, e.Binding.Seen, func(c *executor.ExecutorConfig) ([]string, error) {
 			c.Sessions["main"].ExitStatus = 5 // as a client's PATCH of that field does: the base stays
 			return []string{"sessions.main.exitStatus"}, nil
 		})
