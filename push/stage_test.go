@@ -2,7 +2,6 @@ package push
 
 import (
 	"context"
-	"maps"
 	"sync"
 	"time"
 
@@ -50,11 +49,6 @@ func newStage() *stage {
 func (s *stage) keys(instance string) map[string]string { return s.State(instance).Keys }
 
 func (s *stage) get(instance, key string) string { return s.keys(instance)[key] }
-
-// write has somebody set a few keys.
-func (s *stage) write(instance string, set map[string]string) {
-	s.Do(instance, func(v *vmfake.VM) { maps.Copy(v.Keys, set) })
-}
 
 // failing has calls fail; nil heals.
 func (s *stage) failing(f func(op vmfake.Op, instance string) error) {
