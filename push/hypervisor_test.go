@@ -33,7 +33,7 @@ type box struct {
 	held           map[string]bool   // digests of all persistent key sets that it ever held
 	seen           map[string]int    // values that were observed since it was bound, and at which step first
 	given          map[string]string // by key: what was last set by Apply, or accepted
-	had            map[string]int    // exit statuses that it held, and at which step last
+	had            map[string][]int  // exit statuses that it held, and at which steps it was seen to
 }
 
 func newHypervisor(seed uint64, codec *extraconfig.Codec[executor.ExecutorConfig], names ...string) *hypervisor {
@@ -41,7 +41,7 @@ func newHypervisor(seed uint64, codec *extraconfig.Codec[executor.ExecutorConfig
 	h.Hypervisor = vmfake.New(vmfake.Options{Observed: h.observed, Applying: h.applying, Changed: h.changed, Hints: h.weather.Hints})
 	h.OnCall(h.weather.Call(h.Hypervisor))
 	for i, name := range names {
-		b := &box{name: name, held: map[string]bool{}, seen: map[string]int{}, given: map[string]string{}, had: map[string]int{}}
+		b := &box{name: name, held: map[string]bool{}, seen: map[string]int{}, given: map[string]string{}, had: map[string][]int{}}
 		b.instance = h.Add(name)
 		h.boxes[name], h.boxes[b.instance] = b, b
 		h.Do(b.instance, func(v *vmfake.VM) { v.Erases = i%2 == 1 })
@@ -74,9 +74,11 @@ func (h *hypervisor) changed(v *vmfake.VM) {
 	defer h.mu.Unlock()
 	if b := h.boxes[v.Instance]; b != nil {
 		b.held[persistent(h.codec.Parse(v.Keys)).Digest()] = true
-		b.had[v.Keys[statusKey]] = h.step
+		b.holds(v.Keys[statusKey], h.step)
 	}
 }
+
+func (b *box) holds(status string, step int) { b.had[status] = append(b.had[status], step) }
 
 func persistent(keys extraconfig.KeySet) extraconfig.KeySet {
 	return keys.Filter(func(p extraconfig.Pair) bool { return !p.NonPersistent() })
