@@ -24,6 +24,8 @@ const (
 	// readAhead is how many requests, of MaxLine bytes together, may wait for their answers. The next is read later, and so
 	// is a hello behind it.
 	readAhead = 16
+	// keepBuffer is how large a message may be whose memory the next one has.
+	keepBuffer = 256 << 10
 )
 
 // conn is one connection. One goroutine reads it, and hands requests one by one to the one that answers them.
@@ -232,7 +234,7 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 func (c *conn) write(s *session, o outgoing) error {
 	b := buffers.Get().(*bytes.Buffer)
 	defer func() {
-		if b.Reset(); b.Cap() <= keepLine {
+		if b.Reset(); b.Cap() <= keepBuffer {
 			buffers.Put(b)
 		}
 	}()
