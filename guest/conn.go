@@ -107,7 +107,7 @@ func (c *conn) answer(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case r := <-c.requests:
-			err = c.handle(r)
+			err = c.handle(r) //nolint:contextcheck // a request has the context of its session
 			c.room.Release(r.size)
 		case <-c.wake:
 			err = c.announce()

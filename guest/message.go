@@ -53,9 +53,9 @@ type ErrorData struct {
 	// Key is the key that a refusal is about.
 	Key string `json:"key,omitempty"`
 	// RetryAfter is the time in seconds after which a request that came too soon may come again.
-	RetryAfter float64 `json:"retryAfter,omitempty"`
+	RetryAfter float64 `json:"retryAfter,omitzero"`
 	// Protocol is the version that the server speaks, where it does not speak the guest's.
-	Protocol int `json:"protocol,omitempty"`
+	Protocol int `json:"protocol,omitzero"`
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s (code %d)", e.Message, e.Code) }

@@ -71,7 +71,9 @@ func TestHelloSupersedes(t *testing.T) {
 				if a := <-answered; a.Error != nil || m.stored() != 1 {
 					t.Errorf("%v, %d sets", a, m.stored())
 				}
-				_ = <-old.done
+				if err := <-old.done; err != nil {
+					t.Errorf("the old connection: %v", err)
+				}
 				synctest.Wait()
 				if m.stored() != 1 {
 					t.Errorf("%d sets", m.stored())
