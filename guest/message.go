@@ -46,6 +46,7 @@ type Error struct {
 	Code    int       `json:"code"`
 	Message string    `json:"message"`
 	Data    ErrorData `json:"data,omitzero"`
+	byVM    bool      // the VM refused it
 }
 
 // ErrorData is what an error says besides.
@@ -65,7 +66,7 @@ func errorf(code int, format string, args ...any) *Error {
 }
 
 func refused(r *Refusal) *Error {
-	return &Error{Code: codeRefused, Message: clip(r.Reason), Data: ErrorData{Key: r.Key}}
+	return &Error{Code: codeRefused, Message: clip(r.Reason), Data: ErrorData{Key: clip(r.Key)}}
 }
 
 // clip keeps what an error quotes of a message short.
