@@ -37,6 +37,12 @@ func onEach(t *testing.T, test func(t *testing.T, h hypervisor)) {
 
 func serveSimulator(t *testing.T, vms int) *url.URL {
 	t.Helper()
+	_, u := startSimulator(t, vms)
+	return u
+}
+
+func startSimulator(t *testing.T, vms int) (*simulator.Simulator, *url.URL) {
+	t.Helper()
 	sim, err := simulator.Start(t.Context(), simulator.Options{Listen: "127.0.0.1:0", VMs: vms})
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +54,7 @@ func serveSimulator(t *testing.T, vms int) *url.URL {
 	})
 	u := sim.URL()
 	u.User = url.UserPassword(simulator.Username, simulator.Password)
-	return u
+	return sim, u
 }
 
 // vcsim is govmomi's program, built when it is first asked for.

@@ -28,7 +28,11 @@ type site struct {
 
 func newSite(t *testing.T, h hypervisor, vms int) *site {
 	t.Helper()
-	u := h.serve(t, vms)
+	return siteAt(t, h.serve(t, vms), vms)
+}
+
+func siteAt(t *testing.T, u *url.URL, vms int) *site {
+	t.Helper()
 	client, err := govmomi.NewClient(t.Context(), u, true)
 	if err != nil {
 		t.Fatal(err)
@@ -47,8 +51,8 @@ func newSite(t *testing.T, h hypervisor, vms int) *site {
 		name := fmt.Sprintf("vm%d", n+1)
 		if strings.HasPrefix(v.Name(), "DC0_") { // as vcsim names them
 			s.done(v.Rename(t.Context(), name))
+			s.set(name, map[string]string{"guestinfo.metadata": "instance-id: " + name})
 		}
-		s.set(name, map[string]string{"guestinfo.metadata": "instance-id: " + name})
 	}
 	return s
 }
