@@ -127,10 +127,9 @@ func TestFleet(t *testing.T) {
 	s.expect(200, "PUT", "/v1/networks/front", `{"gateway": "10.2.0.1/16", "nameservers": ["10.2.0.53"], "notes": "moved"}`, nil)
 	s.settle()
 	c.changes("a change of the network that all are on", vms, vms*11/10)
-	for n := range vms { // as many reconfigures as VMs, and each VM had one: so none had two
-		name := fmt.Sprintf("vm%d", n+1)
-		if key := "networks|eth0/network/Common/notes"; c.held(name)[key] != "moved" {
-			t.Fatalf("%s holds %v", name, c.held(name))
+	for _, held := range c.all() { // as many reconfigures as VMs, and each VM had one: so none had two
+		if held["networks|eth0/network/Common/notes"] != "moved" {
+			t.Fatalf("a VM holds %v", held)
 		}
 	}
 

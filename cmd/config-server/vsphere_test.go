@@ -122,6 +122,27 @@ func held(ctx context.Context, v *object.VirtualMachine) (map[string]string, err
 	return pairs(m.Config.ExtraConfig), nil
 }
 
+// all gives what each VM holds, in one call.
+func (s *site) all() (all []map[string]string) {
+	s.Helper()
+	found, err := find.NewFinder(s.client.Client).VirtualMachineList(s.Context(), "/DC0/vm/*")
+	if err != nil {
+		s.Fatal(err)
+	}
+	var refs []types.ManagedObjectReference
+	for _, v := range found {
+		refs = append(refs, v.Reference())
+	}
+	var vms []mo.VirtualMachine
+	if err := property.DefaultCollector(s.client.Client).Retrieve(s.Context(), refs, []string{"config.extraConfig"}, &vms); err != nil {
+		s.Fatal(err)
+	}
+	for _, v := range vms {
+		all = append(all, pairs(v.Config.ExtraConfig))
+	}
+	return all
+}
+
 func pairs(options []types.BaseOptionValue) map[string]string {
 	m := map[string]string{}
 	for _, o := range options {
