@@ -42,7 +42,7 @@ fuzz-targets:
 		go test "./$$package" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; \
 	done
 
-bench: ## run the benchmarks
+bench: ## run the benchmarks; docs/performance.md says how to run one alone, and what its figures mean
 	go test -run '^$$' -bench . -benchmem ./extraconfig ./guest ./store/... ./vm/... ./push
 
 generate: ## regenerate models/, restapi/, client/ from swagger.yml, and docs/keys.md
