@@ -61,17 +61,23 @@ func (l *look) fulfilled(e *store.Executor, state vm.State) bool {
 	if e.Config != l.e.Config || state.Epoch != l.state.Epoch || state.Power != l.state.Power || len(l.held)+len(l.due)+len(l.ended) > 0 {
 		return false
 	}
-	want, ours := maps.Clone(l.state.Keys), l.observed.Len()-len(l.made.Delete)
-	for _, key := range l.made.Delete {
-		delete(want, key)
-	}
-	for _, p := range l.made.Set {
-		if _, had := want[p.Key]; !had {
-			ours++
+	added := 0
+	for key, value := range state.Keys {
+		was, had := l.state.Keys[key]
+		if !had {
+			added++
 		}
-		want[p.Key] = p.Value
+		if (!had || was != value) && !slices.ContainsFunc(l.made.Set, func(p extraconfig.Pair) bool { return p.Key == key }) {
+			return false
+		}
 	}
-	if ours != l.desired.Len() || !maps.Equal(want, state.Keys) {
+	for _, key := range l.made.Delete {
+		if _, left := state.Keys[key]; left {
+			return false
+		}
+	}
+	added -= len(l.made.Delete)
+	if len(state.Keys) != len(l.state.Keys)+added || l.desired.Len() != l.observed.Len()+added {
 		return false
 	}
 	for p := range l.desired.All() {
