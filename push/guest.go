@@ -1,6 +1,7 @@
 package push
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,7 +73,7 @@ func (r *Reconciler) CheckBinding(b *store.Binding, id string) error {
 	var faults executor.Faults
 	driver := r.Drivers[b.Driver]
 	if host, ok := driver.(vm.Host); ok {
-		if _, err := host.Socket(id); err != nil {
+		if _, err := host.Socket(cmp.Or(id, "made-by-the-store")); err != nil {
 			faults.Add("driver", err.Error())
 		}
 	}
