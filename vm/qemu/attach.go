@@ -42,7 +42,7 @@ func (d *Driver) Attach(ctx context.Context, instance string, a vm.Attachment) e
 		return fmt.Errorf("listen for the guest: %w", err)
 	}
 	m = &machine{
-		driver: d, instance: instance, executor: a.Executor, ref: a.Ref, epoch: a.Epoch, listener: listener,
+		driver: d, instance: instance, executor: a.Executor, ref: a.Ref, epoch: a.Epoch, listener: listener, setting: make(chan struct{}, 1),
 		audit: audit{log: d.o.Logger, observer: d.o.Observer, executor: a.Executor, limit: rate.NewLimiter(auditRate, auditBurst)},
 	}
 	m.ctx, m.detach = context.WithCancel(d.ctx)

@@ -41,7 +41,7 @@ type audit struct {
 	limit    *rate.Limiter
 
 	mu       sync.Mutex
-	told     guest.Refusal // the last one that the server was given, which it tells of as well
+	told     int // refusals that the server was given, and will tell of as well
 	unlogged int
 }
 
@@ -49,7 +49,7 @@ type audit struct {
 func (a *audit) refused(r *vm.Refusal) error {
 	answer := &guest.Refusal{Key: r.Key, Reason: r.Text}
 	a.mu.Lock()
-	a.told = *answer
+	a.told++
 	a.mu.Unlock()
 	key := r.Key
 	if !r.Known {
@@ -64,13 +64,16 @@ func (a *audit) refused(r *vm.Refusal) error {
 // broke notes a refusal by the server.
 func (a *audit) broke(r guest.Refusal) {
 	a.mu.Lock()
-	known := a.told == r
-	a.told = guest.Refusal{}
-	a.mu.Unlock()
-	if !known {
-		a.count(reasonRequest)
-		a.write(reasonRequest, "", r.Reason)
+	known := a.told > 0
+	if known {
+		a.told--
 	}
+	a.mu.Unlock()
+	if known {
+		return
+	}
+	a.count(reasonRequest)
+	a.write(reasonRequest, "", r.Reason)
 }
 
 // limited notes a set that came too soon.

@@ -25,6 +25,7 @@ type machine struct {
 	ctx                     context.Context // ends with Detach
 	detach                  context.CancelFunc
 	kick                    chan struct{} // has QMP looked at again
+	setting                 chan struct{} // has room for one: whoever sets keys
 
 	mu         sync.Mutex
 	attachment vm.Attachment
@@ -32,8 +33,8 @@ type machine struct {
 	version    uint64            // of held
 	own        map[string]string // what the guest sets at the moment, as it travels
 	epoch      string            // the boot id that the guest told last
-	connected  bool              // the VM's monitor is
-	greeted    bool              // and its guest said hello since
+	connected  int               // connections that there are
+	greeted    bool              // the guest said hello since there are any
 	power      vm.Power          // as QMP has it; unknown without
 }
 
@@ -62,9 +63,9 @@ func (m *machine) state() vm.State {
 // powerLocked is what QMP says, if anything: a connection means no more than that there is a monitor, and none means nothing.
 func (m *machine) powerLocked() vm.Power {
 	switch {
-	case m.power != "" && m.power != vm.PowerUnknown && !(m.power == vm.PowerOff && m.connected):
+	case m.power != "" && m.power != vm.PowerUnknown && !(m.power == vm.PowerOff && m.connected > 0):
 		return m.power
-	case m.connected:
+	case m.connected > 0:
 		return vm.PowerOn
 	}
 	return vm.PowerUnknown
@@ -74,7 +75,7 @@ func (m *machine) powerLocked() vm.Power {
 func (m *machine) present() (connected, greeted int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.connected {
+	if m.connected > 0 {
 		connected = 1
 	}
 	if m.greeted {
@@ -136,10 +137,13 @@ func (m *machine) settled(revision uint64) {
 	m.held.Revision = max(m.held.Revision, revision)
 }
 
-// joined notes that the monitor connected, or that it is gone.
-func (m *machine) joined(connected bool) {
+// joined notes that there is a connection more, or less.
+func (m *machine) joined(more int) {
 	m.mu.Lock()
-	m.connected, m.greeted = connected, false
+	m.connected += more
+	if m.connected == 0 {
+		m.greeted = false
+	}
 	m.mu.Unlock()
 	select {
 	case m.kick <- struct{}{}:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -23,14 +24,26 @@ const (
 // acceptPause is how long a listener rests that could not accept: there may be no descriptors left.
 const acceptPause = time.Second
 
-// accept serves the connections of the VM, one at a time, until it is detached. The new one wins: a monitor that comes again has
-// lost the old one, whether or not that shows here.
+// maxConnections is how many connections a VM may have: a virtio-serial port is one, over vsock each program of the guest has its own.
+const maxConnections = 8
+
+// accept serves the connections of the VM until it is detached. When there is one too many the new one wins: whoever comes again
+// has lost the old one, whether or not that shows here.
 func (m *machine) accept() {
 	limit := rate.NewLimiter(connectRate, connectBurst)
-	end := func() {}
+	var live []connection // the oldest first
 	for {
 		conn, err := m.listener.Accept()
-		if err != nil && m.ctx.Err() == nil {
+		if err == nil {
+			err = limit.Wait(m.ctx)
+		}
+		switch {
+		case m.ctx.Err() != nil:
+			if conn != nil {
+				conn.Close()
+			}
+			return
+		case err != nil:
 			m.driver.o.Logger.Error("a guest could not be accepted", "executor", m.executor, "error", err)
 			select {
 			case <-m.ctx.Done():
@@ -38,34 +51,32 @@ func (m *machine) accept() {
 			}
 			continue
 		}
-		end()
-		if m.ctx.Err() != nil || limit.Wait(m.ctx) != nil {
-			if conn != nil {
-				conn.Close()
-			}
-			return
+		live = append(slices.DeleteFunc(live, connection.ended), m.serve(conn))
+		if len(live) > maxConnections {
+			live[0].end()
 		}
-		end = m.serve(conn)
 	}
 }
 
-// serve serves a connection, and gives what ends that.
-func (m *machine) serve(conn net.Conn) (end func()) {
+// connection is one that is served until its context ends.
+type connection struct {
+	ctx context.Context
+	end func()
+}
+
+func (c connection) ended() bool { return c.ctx.Err() != nil }
+
+// serve serves a connection.
+func (m *machine) serve(conn net.Conn) connection {
 	ctx, cancel := context.WithCancel(m.ctx)
-	ended := make(chan struct{})
-	m.joined(true)
+	m.joined(1)
 	m.driver.work.Go(func() {
-		defer close(ended)
 		defer cancel()
 		err := m.server.Serve(ctx, conn)
-		conn.Close()
-		m.joined(false)
+		m.joined(-1)
 		m.driver.o.Logger.Debug("a guest's connection ended", "executor", m.executor, "error", err)
 	})
-	return func() {
-		cancel()
-		<-ended
-	}
+	return connection{ctx, cancel}
 }
 
 var _ guest.VM = (*machine)(nil)
@@ -92,6 +103,12 @@ func (m *machine) Set(ctx context.Context, keys []guest.Pair) (uint64, error) {
 	set := make([]extraconfig.Pair, len(keys))
 	for i, p := range keys {
 		set[i] = extraconfig.Pair{Key: p.Key, Value: extraconfig.Unescape(p.Value)}
+	}
+	select {
+	case m.setting <- struct{}{}:
+		defer func() { <-m.setting }()
+	case <-ctx.Done():
+		return 0, ctx.Err()
 	}
 	a := m.sets(keys)
 	revision, err := a.Report(ctx, set)
