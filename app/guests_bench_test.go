@@ -138,11 +138,8 @@ func BenchmarkGuestIsToldBesideHostile(b *testing.B) {
 		}
 		b.Cleanup(func() { conn.Close() })
 		go func() {
-			fmt.Fprint(conn, hello)
-			for {
-				if _, err := fmt.Fprint(conn, text); err != nil {
-					return
-				}
+			for line, err := hello, error(nil); err == nil; line = text {
+				_, err = fmt.Fprint(conn, line)
 			}
 		}()
 		if id != "stall" {
@@ -195,7 +192,7 @@ func BenchmarkGuestReports(b *testing.B) {
 		begun = time.Now()
 		r.do("PATCH", "/v1/executors/e", fmt.Sprintf(`{"sessions": {"side": {"exitStatus": %d}}}`, n+1), nil)
 		patch = append(patch, time.Since(begun))
-		time.Sleep(pace)
+		<-time.After(pace)
 	}
 	b.ReportMetric(percentile(set, .5), "p50-ms")
 	b.ReportMetric(percentile(set, .99), "p99-ms")
@@ -220,8 +217,11 @@ func BenchmarkGuestMemory(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer conn.Close()
-			fmt.Fprint(conn, `{"jsonrpc": "2.0", "id": 1, "method": "hello", "params": {"protocol": 1, "agent": "raw", "boot": "boot-1"}}`+"\n"+
+			_, err = fmt.Fprint(conn, `{"jsonrpc": "2.0", "id": 1, "method": "hello", "params": {"protocol": 1, "agent": "raw", "boot": "boot-1"}}`+"\n"+
 				`{"jsonrpc": "2.0", "id": 2, "method": "subscribe"}`+"\n"+`{"jsonrpc": "2.0", "id": 3, "method": "ping"}`+"\n")
+			if err != nil {
+				b.Fatal(err)
+			}
 			conns[i] = conn
 		}
 		for _, conn := range conns {
@@ -244,5 +244,5 @@ func memory() int64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapInuse + m.StackInuse) //nolint:gosec // it fits
+	return int64(m.HeapInuse + m.StackInuse)
 }

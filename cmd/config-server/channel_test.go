@@ -490,11 +490,8 @@ func TestHostileGuests(t *testing.T) {
 		}
 		conns = append(conns, conn)
 		hostile.Go(func() {
-			fmt.Fprint(conn, hello)
-			for {
-				if _, err := fmt.Fprint(conn, text); err != nil {
-					return // it was ended, by the server or at last by the test
-				}
+			for line, err := hello, error(nil); err == nil; line = text { // until it is ended, by the server or at last by the test
+				_, err = fmt.Fprint(conn, line)
 			}
 		})
 		if reads {
