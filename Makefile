@@ -25,8 +25,8 @@ build: ## build bin/config-server, and bin/tether for guests
 test: ## run all tests; needs Go alone
 	go test ./...
 
-test-system: ## run the tests that need Debian packages: curl, chromium
-	go test -count=1 -tags system -run '^TestSystem' ./cmd/config-server
+test-system: ## run the tests that need Debian packages: curl, chromium, qemu-system-x86
+	go test -count=1 -tags system -run '^TestSystem' ./cmd/config-server ./vm/qemu
 
 race: ## run all tests with the race detector
 	go test -race ./...
@@ -43,7 +43,7 @@ fuzz-targets:
 	done
 
 bench: ## run the benchmarks; docs/performance.md says how to run one alone, and what its figures mean
-	go test -run '^$$' -bench . -benchmem ./extraconfig ./guest ./store/... ./vm/... ./push
+	go test -run '^$$' -bench . -benchmem ./extraconfig ./guest ./store/... ./vm/... ./push ./app
 
 generate: ## regenerate models/, restapi/, client/ from swagger.yml, and docs/keys.md
 	$(SWAGGER) validate --quiet swagger.yml
