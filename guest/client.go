@@ -3,21 +3,24 @@ package guest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
-	"iter"
 	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"sync"
+	"time"
 
-	"github.com/vmexecutor/config-server/executor"
+	"github.com/vmexecutor/config-server/extraconfig"
 )
 
-// Opener opens the stream to the server anew. A Client calls it after each loss.
+// Opener opens the stream to the server anew. A Client calls it after each loss. Closing a stream must end reads and
+// writes that are under way.
 type Opener func(ctx context.Context) (io.ReadWriteCloser, error)
 
-// Address gives the Opener of an address: unix:/path, virtio:NAME (a virtio-serial port), vsock:CID:PORT,
-// or the path of a device. What it names need not be there yet.
-func Address(address string) (Opener, error) {
-	return nil, errors.New("not built yet")
-}
+// ErrClosed is the error of a Client that was closed.
+var ErrClosed = errors.New("the client is closed")
 
 // ClientOptions are a Client's. The zero value is good.
 type ClientOptions struct {
@@ -27,52 +30,256 @@ type ClientOptions struct {
 	Boot string
 	// Log gets losses of the connection; nothing when nil.
 	Log *slog.Logger
+	// Once makes Open try once only.
+	Once bool
 }
 
 // Client is the guest's end. It holds the connection by itself: after a loss it opens the stream again, says
 // hello, and repeats what was not answered. It is safe for concurrent use.
-type Client struct{}
+type Client struct {
+	open  Opener
+	hello Hello
+	log   *slog.Logger
+	stop  context.CancelCauseFunc
+	ended chan struct{}
 
-// Open connects and returns once the server has welcomed the guest. It tries until ctx ends, and then says why it did not succeed.
-// ctx is that of Open alone; the client lives until Close.
+	mu       sync.Mutex    // of what follows
+	link     *link         // nil while there is none
+	moved    chan struct{} // closed when link or err changes
+	err      error         // why there is no link
+	welcome  Welcome
+	watchers map[*watcher]struct{}
+}
+
+// watcher is one Watch.
+type watcher struct {
+	changes
+	wake chan struct{}
+}
+
+const (
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = 2 * time.Second
+	bootID     = "/proc/sys/kernel/random/boot_id"
+)
+
+// Open connects and returns once the server has welcomed the guest. It tries until ctx ends, and then says why it did not
+// succeed. ctx is that of Open alone; the client lives until Close.
 func Open(ctx context.Context, open Opener, o ClientOptions) (*Client, error) {
-	return nil, errors.New("not built yet")
+	if o.Boot == "" {
+		id, err := os.ReadFile(bootID)
+		if err != nil {
+			return nil, fmt.Errorf("boot id: %w", err)
+		}
+		o.Boot = strings.TrimSpace(string(id))
+	}
+	if o.Agent == "" {
+		o.Agent = "guest"
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	life, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	c := &Client{
+		open: open, hello: Hello{Protocol: Protocol, Agent: o.Agent, Boot: o.Boot}, log: o.Log,
+		stop: stop, ended: make(chan struct{}), moved: make(chan struct{}), watchers: map[*watcher]struct{}{},
+	}
+	go c.run(life)
+	if err := c.opened(ctx, o.Once); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// opened waits for the first welcome, or, when once, for the first failure.
+func (c *Client) opened(ctx context.Context, once bool) error {
+	for {
+		l, moved, err := c.state()
+		switch {
+		case l != nil:
+			return nil
+		case err != nil && once:
+			return err
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return because(ctx, err)
+		}
+	}
+}
+
+// because is the end of a context, with what kept one waiting.
+func because(ctx context.Context, err error) error {
+	if err == nil {
+		return context.Cause(ctx)
+	}
+	return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+}
+
+func (c *Client) state() (*link, <-chan struct{}, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.link, c.moved, c.err
+}
+
+// run holds the connection until ctx ends.
+func (c *Client) run(ctx context.Context) {
+	defer close(c.ended)
+	retry := firstRetry
+	for {
+		began := time.Now()
+		err := c.connection(ctx)
+		c.move(nil, Welcome{}, err)
+		if ctx.Err() != nil {
+			return
+		}
+		c.log.Info("the connection to the server is lost", "err", err)
+		if time.Since(began) > lastRetry { // it was good for a while
+			retry = firstRetry
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(retry/2 + rand.N(retry)): //nolint:gosec // jitter
+		}
+		retry = min(2*retry, lastRetry)
+	}
+}
+
+// connection is one connection, from its opening to its loss.
+func (c *Client) connection(ctx context.Context) error {
+	stream, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	l := newLink(stream, c.changed)
+	var both sync.WaitGroup
+	both.Go(l.read)
+	both.Go(func() { l.watch(ctx) })
+	defer both.Wait()
+	w, err := l.hello(ctx, c.hello)
+	if err == nil && c.watched() {
+		err = l.call(ctx, methodSubscribe, nil, new(revisionResult))
+	}
+	if err != nil {
+		l.fail(err)
+		return err
+	}
+	c.move(l, w, nil)
+	<-l.closed
+	return l.lost()
+}
+
+// move says that there is a link now, or none and why. Who watches does not know what happened meanwhile.
+func (c *Client) move(l *link, w Welcome, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.link, c.err = l, err
+	close(c.moved)
+	c.moved = make(chan struct{})
+	if l == nil {
+		return
+	}
+	c.welcome = w
+	for watcher := range c.watchers {
+		watcher.any()
+		watcher.signal()
+	}
 }
 
 // Welcome is what the server said last.
-func (c *Client) Welcome() Welcome { return Welcome{} }
+func (c *Client) Welcome() Welcome {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.welcome
+}
 
 // Snapshot takes a snapshot of all keys.
-func (c *Client) Snapshot(ctx context.Context) (View, error) { return View{}, errors.New("not built yet") }
+func (c *Client) Snapshot(ctx context.Context) (View, error) {
+	var s Snapshot
+	key, err := c.call(ctx, methodSnapshot, nil, &s)
+	return View{s, key}, err
+}
 
 // Get takes a snapshot of some keys. Those that are not there are in Missing. ASCII case does not count.
 func (c *Client) Get(ctx context.Context, keys ...string) (View, error) {
-	return View{}, errors.New("not built yet")
+	var s Snapshot
+	key, err := c.call(ctx, methodGet, namesParams{keys}, &s)
+	return View{s, key}, err
 }
 
-// Set sets keys, all of them or none, and returns the revision once the server has stored it durably. Values are plain text:
-// they are escaped here. It repeats what was not answered until ctx ends. *Refusal.
+// Set sets keys, all of them or none, and returns the revision once the server has stored it durably. Values are plain
+// text: they are escaped here. It repeats what was not answered until ctx ends. *Refusal, which is final; *Error.
 func (c *Client) Set(ctx context.Context, keys ...Pair) (revision uint64, err error) {
-	return 0, errors.New("not built yet")
+	escaped := make(list[Pair], 0, len(keys))
+	for _, p := range keys {
+		escaped = append(escaped, Pair{p.Key, extraconfig.Escape(p.Value)})
+	}
+	var r revisionResult
+	_, err = c.call(ctx, methodSet, pairsParams{escaped}, &r)
+	return r.Revision, err
 }
 
-// Watch gives the changes of keys until ctx ends or the client is closed, which is its last error. The first
-// one says All, as does one after each loss of the connection: what happened meanwhile is not known.
-func (c *Client) Watch(ctx context.Context) iter.Seq2[Change, error] {
-	return func(yield func(Change, error) bool) { yield(Change{}, errors.New("not built yet")) }
+// call makes one request, again and again until it is answered for good, and gives the key for the secrets of the answer.
+func (c *Client) call(ctx context.Context, method string, params, result any) (SecretKey, error) {
+	retry := firstRetry
+	for {
+		l, key, err := c.wait(ctx)
+		if err != nil {
+			return nil, err
+		}
+		err = l.call(ctx, method, params, result)
+		wait, again := retryable(err, retry)
+		if !again || ctx.Err() != nil {
+			return key, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, because(ctx, err)
+		}
+		retry = min(2*retry, lastRetry)
+	}
 }
 
-// Close ends the connection and all calls under way.
-func (c *Client) Close() error { return nil }
-
-// View is a Snapshot with what it takes to read it.
-type View struct {
-	Snapshot
-	key SecretKey
+// retryable says whether and when a request may succeed that has failed with err.
+func retryable(err error, retry time.Duration) (wait time.Duration, again bool) {
+	if errors.Is(err, errLost) {
+		return 0, true
+	}
+	e, ok := errors.AsType[*Error](err)
+	switch {
+	case ok && e.Code == codeLimited:
+		return max(retry, min(time.Duration(e.Data.RetryAfter*float64(time.Second)), time.Minute)), true
+	case ok && e.Code == codeUnavailable:
+		return retry, true
+	}
+	return 0, false
 }
 
-// Values are the values by key as plain text: empty ones empty, secrets opened. Secrets that do not open are left out and named in the error.
-func (v View) Values() (map[string]string, error) { return nil, errors.New("not built yet") }
+// wait gives the link, once there is one, and the key that came with its welcome.
+func (c *Client) wait(ctx context.Context) (*link, SecretKey, error) {
+	for {
+		c.mu.Lock()
+		l, key, moved, err := c.link, c.welcome.Key, c.moved, c.err
+		c.mu.Unlock()
+		if l != nil && l.lost() == nil {
+			return l, key, nil
+		}
+		select {
+		case <-moved:
+		case <-c.ended:
+			return nil, nil, ErrClosed
+		case <-ctx.Done():
+			return nil, nil, because(ctx, err)
+		}
+	}
+}
 
-// Config is the executor that the keys mean. The error is extraconfig.Errors and names what did not parse; all else is there.
-func (v View) Config() (*executor.ExecutorConfig, error) { return nil, errors.New("not built yet") }
+// Close ends the connection and all calls under way, and waits until nothing is left of it.
+func (c *Client) Close() error {
+	c.stop(ErrClosed)
+	<-c.ended
+	return nil
+}

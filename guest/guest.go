@@ -8,6 +8,7 @@
 package guest
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 )
@@ -41,7 +42,8 @@ type Welcome struct {
 	Server string `json:"server"`
 	// Executor is the id of the executor that this VM is.
 	Executor string `json:"executor"`
-	// Key opens the executor's secret values: 32 bytes, or none when it has no secrets.
+	// Key opens the executor's secret values: 32 bytes. It holds for the session; a server that has another one for the VM
+	// ends the connection.
 	Key SecretKey `json:"key,omitempty"`
 	// Revision is that of the keys when the guest was welcomed.
 	Revision uint64 `json:"revision"`
@@ -107,15 +109,29 @@ func (r *Refusal) Error() string {
 type Limits struct {
 	// Value is the longest value in bytes, as it travels.
 	Value int `json:"value"`
-	// Keys is the largest number of keys in one set or get.
+	// Keys is the largest number of keys in one set or get, at most 1024.
 	Keys int `json:"keys"`
 	// Bytes is the size of all keys and values of one set.
 	Bytes int `json:"bytes"`
-	// Writes is how many sets there may be in a second in the long run; more are refused with the time to wait.
+	// Writes is how many sets and hellos there may be in a second in the long run, and Burst how many at once. What comes
+	// sooner is refused, with the time to wait.
 	Writes float64 `json:"writes"`
-	// Burst is how many sets there may be at once.
-	Burst int `json:"burst"`
+	Burst  int     `json:"burst"`
+	// Requests is how many requests there may be in a second in the long run, and Traffic how many bytes both ways. What is more
+	// is read later.
+	Requests float64 `json:"requests"`
+	Traffic  int     `json:"traffic"`
 }
 
 // DefaultLimits are those that the zero value of an Options means.
-var DefaultLimits = Limits{Value: 64 << 10, Keys: 256, Bytes: 1 << 20, Writes: 20, Burst: 100}
+var DefaultLimits = Limits{Value: 64 << 10, Keys: 256, Bytes: 1 << 20, Writes: 20, Burst: 100, Requests: 100, Traffic: 1 << 20}
+
+// orDefault puts defaults in place of zeros.
+func (l Limits) orDefault() Limits {
+	d := DefaultLimits
+	return Limits{
+		Value: cmp.Or(l.Value, d.Value), Keys: min(cmp.Or(l.Keys, d.Keys), maxList), Bytes: cmp.Or(l.Bytes, d.Bytes),
+		Writes: cmp.Or(l.Writes, d.Writes), Burst: cmp.Or(l.Burst, d.Burst),
+		Requests: cmp.Or(l.Requests, d.Requests), Traffic: cmp.Or(l.Traffic, d.Traffic),
+	}
+}

@@ -3,8 +3,12 @@ package guest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"sync"
+
+	"golang.org/x/time/rate"
 )
 
 // VM is what a Server serves to one guest. What the guest must not see never enters it. Calls for one
@@ -62,19 +66,83 @@ type Options struct {
 
 // Server serves the guest of one VM, over whatever connections that makes. Make it with NewServer.
 type Server struct {
-	vm VM
-	o  Options
+	vm       VM
+	limits   Limits
+	software string
+	log      *slog.Logger
+	event    func(Event)
+
+	// The limits hold for the VM: a new connection is no fresh start.
+	writes, requests, traffic *rate.Limiter
+
+	mu    sync.Mutex
+	conns map[*conn]struct{}
 }
 
-// NewServer makes the server of one VM.
-func NewServer(vm VM, o Options) *Server { return &Server{vm: vm, o: o} }
+const (
+	// maxConns is how many connections a VM may have at once: an agent, and commands beside it.
+	maxConns = 16
+	// burstRequests and burstTraffic are what a guest may do at once, after a boot: that much is not slowed down.
+	burstRequests = 200
+	burstTraffic  = MaxLine + 1<<20
+)
 
-// Serve serves one connection until it or ctx ends, and closes it. It returns nil when the other side ended
-// it, and leaves nothing behind.
-func (s *Server) Serve(ctx context.Context, conn net.Conn) error {
-	return errors.New("not built yet")
+// NewServer makes the server of one VM. It starts nothing.
+func NewServer(vm VM, o Options) *Server {
+	l := o.Limits.orDefault()
+	s := &Server{
+		vm: vm, limits: l, software: o.Software, log: o.Log, event: o.Event,
+		writes:   rate.NewLimiter(rate.Limit(l.Writes), l.Burst),
+		requests: rate.NewLimiter(rate.Limit(l.Requests), burstRequests),
+		traffic:  rate.NewLimiter(rate.Limit(l.Traffic), burstTraffic),
+		conns:    map[*conn]struct{}{},
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.event == nil {
+		s.event = func(Event) {}
+	}
+	return s
+}
+
+// errConns is the end of a connection that is one too many.
+var errConns = fmt.Errorf("the guest has %d connections already", maxConns)
+
+// Serve serves one connection until it or ctx ends, and closes it. It returns nil when the other side ended it, and
+// leaves nothing behind: no goroutine, no descriptor.
+func (s *Server) Serve(ctx context.Context, stream net.Conn) error {
+	defer stream.Close()
+	c := &conn{server: s, stream: stream, wake: make(chan struct{}, 1), requests: make(chan request)}
+	if !s.admit(c) {
+		return errConns
+	}
+	defer s.dismiss(c)
+	return c.serve(ctx)
+}
+
+func (s *Server) admit(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.conns) == maxConns {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	return true
+}
+
+func (s *Server) dismiss(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
 }
 
 // Changed tells the guest, where it subscribed, that keys changed up to a revision. No keys at all means: any.
 // It never waits for a guest; what a slow one has not been told yet becomes one message.
-func (s *Server) Changed(revision uint64, keys ...string) {}
+func (s *Server) Changed(revision uint64, keys ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		c.changed(revision, keys)
+	}
+}
