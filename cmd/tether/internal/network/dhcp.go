@@ -19,6 +19,7 @@ type Lease struct {
 	Gateway     netip.Addr // invalid when there is none
 	Nameservers []netip.Addr
 	lasts       time.Duration
+	ends        time.Time
 	lease       *nclient4.Lease
 }
 
@@ -29,22 +30,28 @@ const (
 	leastLease = time.Minute // what a server is taken to mean when it says less
 )
 
-// Keep keeps a link supplied with a lease until ctx ends, and gives it back then. It calls got with each lease that differs from the
-// one before, and with an error while there is none; it goes on after that.
+// Keep keeps a link supplied with a lease until ctx ends, and gives it back then. It calls got with each lease, and once
+// with an error when there is none any more, or none yet; it goes on after that. A lease that cannot be renewed is good until it ends.
 func Keep(ctx context.Context, link, hostname string, got func(*Lease, error)) {
 	var lease *Lease
+	told := false // that there is none
 	for ctx.Err() == nil {
 		next, err := ask(ctx, link, hostname, lease)
-		if err != nil && ctx.Err() == nil {
-			lease = nil
-			got(nil, fmt.Errorf("ask for an address on %s: %w", link, err))
-			pause(ctx, askAgain)
-			continue
-		}
-		if err == nil {
-			lease = next
+		switch {
+		case err == nil:
+			lease, told = next, false
 			got(lease, nil)
 			pause(ctx, lease.lasts/2) // T1 of RFC 2131
+		case ctx.Err() != nil:
+		default:
+			if lease != nil && time.Now().After(lease.ends) {
+				lease = nil
+			}
+			if lease == nil && !told {
+				told = true
+				got(nil, fmt.Errorf("ask for an address on %s: %w", link, err))
+			}
+			pause(ctx, askAgain)
 		}
 	}
 	if lease != nil {
@@ -92,7 +99,8 @@ func read(lease *nclient4.Lease) (*Lease, error) {
 	if !ok || bits == 0 {
 		return nil, fmt.Errorf("the server's answer has no address with a mask")
 	}
-	l := &Lease{Address: netip.PrefixFrom(address, bits), lease: lease, lasts: max(ack.IPAddressLeaseTime(time.Hour), leastLease)}
+	lasts := max(ack.IPAddressLeaseTime(time.Hour), leastLease)
+	l := &Lease{Address: netip.PrefixFrom(address, bits), lease: lease, lasts: lasts, ends: time.Now().Add(lasts)}
 	for _, ip := range ack.Router() {
 		if a, ok := netip.AddrFromSlice(ip.To4()); ok {
 			l.Gateway = a
