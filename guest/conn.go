@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 )
 
@@ -19,6 +21,9 @@ const (
 	writeTimeout = 10 * time.Second
 	// callTimeout is how long a VM may take for one request.
 	callTimeout = time.Minute
+	// readAhead is how many requests, of MaxLine bytes together, may wait for their answers. The next is read later, and so
+	// is a hello behind it.
+	readAhead = 16
 )
 
 // conn is one connection. One goroutine reads it, and hands requests one by one to the one that answers them.
@@ -26,7 +31,8 @@ type conn struct {
 	server   *Server
 	stream   net.Conn
 	requests chan request
-	wake     chan struct{} // there are changes to announce
+	room     *semaphore.Weighted // bytes of requests
+	wake     chan struct{}       // there are changes to announce
 
 	mu      sync.Mutex // of what follows
 	current *session   // that of the last hello, nil before the first
@@ -48,6 +54,7 @@ type request struct {
 	message
 	session *session
 	fault   *Error // it cannot be read; the answer to it
+	size    int64
 }
 
 // serve reads requests and answers them until the connection ends.
@@ -98,6 +105,7 @@ func (c *conn) answer(ctx context.Context) error {
 			return nil
 		case r := <-c.requests:
 			err = c.handle(r)
+			c.room.Release(r.size)
 		case <-c.wake:
 			err = c.announce()
 		}
@@ -152,8 +160,12 @@ func (c *conn) received(ctx context.Context, m message, fault *Error) error {
 	if fault == nil && m.Method == methodPing && c.welcomed(s) {
 		return c.write(s, outgoing{ID: m.ID, Result: struct{}{}}) // at once, whatever else is under way
 	}
+	r := request{message: m, session: s, fault: fault, size: int64(len(m.Params))}
+	if err := c.room.Acquire(ctx, r.size); err != nil {
+		return err
+	}
 	select {
-	case c.requests <- request{message: m, session: s, fault: fault}:
+	case c.requests <- r:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -234,16 +246,17 @@ func (c *conn) write(s *session, o outgoing) error {
 	if c.session() != s {
 		return nil
 	}
-	size := b.Len()
-	for b.Len() > 0 {
+	for rest := b.Bytes(); len(rest) > 0; {
 		if err := c.stream.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 			return err
 		}
-		if _, err := c.stream.Write(b.Next(32 << 10)); err != nil {
+		n, err := c.stream.Write(rest)
+		if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
 			return fmt.Errorf("write to the guest: %w", err)
 		}
+		rest = rest[n:]
 	}
-	c.server.traffic.ReserveN(time.Now(), min(size, burstTraffic))
+	c.server.traffic.ReserveN(time.Now(), min(b.Len(), burstTraffic))
 	return nil
 }
 

@@ -185,11 +185,11 @@ type outgoing struct {
 	fresh bool // a newline goes before it, which ends what an earlier connection may have left half written
 
 	JSONRPC string         `json:"jsonrpc"`
-	ID      jsontext.Value `json:"id,omitempty"`
-	Method  string         `json:"method,omitempty"`
-	Params  any            `json:"params,omitempty"`
-	Result  any            `json:"result,omitempty"`
-	Error   *Error         `json:"error,omitempty"`
+	ID      jsontext.Value `json:"id,omitzero"`
+	Method  string         `json:"method,omitzero"`
+	Params  any            `json:"params,omitzero"`
+	Result  any            `json:"result,omitzero"`
+	Error   *Error         `json:"error,omitzero"`
 }
 
 // appendLine writes a message and its newline to b.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 
+	"golang.org/x/sync/semaphore"
 	"golang.org/x/time/rate"
 )
 
@@ -113,7 +114,10 @@ var errConns = fmt.Errorf("the guest has %d connections already", maxConns)
 // leaves nothing behind: no goroutine, no descriptor.
 func (s *Server) Serve(ctx context.Context, stream net.Conn) error {
 	defer stream.Close()
-	c := &conn{server: s, stream: stream, wake: make(chan struct{}, 1), requests: make(chan request)}
+	c := &conn{
+		server: s, stream: stream, wake: make(chan struct{}, 1),
+		requests: make(chan request, readAhead), room: semaphore.NewWeighted(MaxLine),
+	}
 	if !s.admit(c) {
 		return errConns
 	}

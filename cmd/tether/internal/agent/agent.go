@@ -173,4 +173,3 @@ func message(err error) string {
 	}
 	return text
 }
-
