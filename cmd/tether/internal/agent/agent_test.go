@@ -29,20 +29,38 @@ type life struct {
 	*testing.T
 	*hosttest.Host
 	ctx     context.Context
+	socket  string
 	console *console
 	end     func() // ends the agent
 }
 
 // console is what sessions wrote.
 type console struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+	mu    sync.Mutex
+	text  bytes.Buffer
+	wrote chan struct{} // gets one when there is more
 }
 
 func (c *console) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	select {
+	case c.wrote <- struct{}{}:
+	default:
+	}
 	return c.text.Write(p)
+}
+
+// shows waits until a text was written.
+func (a *life) shows(text string) {
+	a.Helper()
+	for !strings.Contains(a.console.String(), text) {
+		select {
+		case <-a.console.wrote:
+		case <-a.ctx.Done():
+			a.Fatalf("the console does not show %q: %q", text, a.console)
+		}
+	}
 }
 
 func (c *console) String() string {
@@ -69,17 +87,17 @@ func begin(t *testing.T, config *executor.ExecutorConfig) *life {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
 	go host.Serve(ctx, l)
-	a := &life{T: t, Host: host, ctx: ctx}
-	a.start(socket)
+	a := &life{T: t, Host: host, ctx: ctx, socket: socket}
+	a.start()
 	t.Cleanup(func() { a.end() })
 	return a
 }
 
 // start starts an agent; a second one is what a service manager starts after the first.
-func (a *life) start(socket string) {
+func (a *life) start() {
 	a.Helper()
-	a.console = &console{}
-	open, err := guest.Address("unix:" + socket)
+	a.console = &console{wrote: make(chan struct{}, 1)}
+	open, err := guest.Address("unix:" + a.socket)
 	if err != nil {
 		a.Fatal(err)
 	}
@@ -151,9 +169,7 @@ func TestSessionsRunAndReport(t *testing.T) {
 			t.Errorf("%s: %+v", id, s)
 		}
 	}
-	if !strings.Contains(a.console.String(), "[good] hello\n") {
-		t.Errorf("the console has %q", a.console)
-	}
+	a.shows("[good] hello\n")
 	a.change(func(c *executor.ExecutorConfig) { c.Sessions["held"].RunBlock = false })
 	a.await(func(c *executor.ExecutorConfig) bool { return c.Sessions["held"].ExitStatus == 5 })
 }
@@ -165,9 +181,7 @@ func TestStopAndStart(t *testing.T) {
 	web.StopSignal, web.Restart = "SIGUSR1", true
 	a := begin(t, sessions(map[string]*executor.SessionConfig{"web": web}))
 	a.await(func(c *executor.ExecutorConfig) bool { return c.Sessions["web"].Started == "true" })
-	for !strings.Contains(a.console.String(), "up") && a.ctx.Err() == nil {
-		// its trap is set
-	}
+	a.shows("[web] up\n") // its trap is set
 	a.change(func(c *executor.ExecutorConfig) {
 		c.Sessions["web"].Active = false
 		c.Sessions["web"].Cmd.Args[2] = "exit 4"
@@ -202,6 +216,8 @@ func TestExecRunsOnce(t *testing.T) {
 	a.await(func(c *executor.ExecutorConfig) bool {
 		return c.Execs["x"].ExitStatus == 6 && c.Execs["x"].Detail.StopTime != 0
 	})
+	a.end()
+	a.start()
 	a.change(func(c *executor.ExecutorConfig) {
 		y := shell("cat " + ran + "; exit $(cat " + ran + " | wc -l)")
 		y.ID = "y"
