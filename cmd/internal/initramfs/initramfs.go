@@ -23,7 +23,10 @@ type Archive struct {
 }
 
 // New begins an empty archive.
-func New() *Archive { return &Archive{dirs: map[string]bool{"/": true}} }
+func New() *Archive {
+	root := cpio.Directory(".", 0o755) // the kernel's own lets everybody write
+	return &Archive{records: []cpio.Record{root}, dirs: map[string]bool{"/": true}}
+}
 
 // Dir adds a directory.
 func (a *Archive) Dir(name string) {

@@ -234,29 +234,46 @@ func (s *setup) lease(name string, e *endpoint) error {
 	}
 	ctx, end := context.WithCancel(s.ctx)
 	e.end, e.ended = end, make(chan struct{})
-	answered := make(chan error, 1)
+	first, later := make(chan answer, 1), false
 	hostname := s.config.Hostname
 	go func() {
 		defer close(e.ended)
 		network.Keep(ctx, e.link, hostname, func(l *network.Lease, err error) {
-			s.box.put(func() { s.leased(name, e, l, err) })
-			select {
-			case answered <- err:
-			default:
+			if !later {
+				later = true
+				first <- answer{l, err}
+				return
 			}
+			s.box.put(func() { s.leased(name, e, answer{l, err}) })
 		})
 	}()
 	select {
-	case <-answered: // leased tells
-	case <-time.After(leaseLimit):
-		return fmt.Errorf("no address was had after %s: it is still asked for", leaseLimit)
+	case had := <-first: // before the mounts that come after
+		s.leased(name, e, had)
+		return nil
 	case <-ctx.Done():
+		return nil
+	case <-time.After(leaseLimit):
 	}
-	return nil
+	go func() {
+		select {
+		case had := <-first:
+			s.box.put(func() { s.leased(name, e, had) })
+		case <-ctx.Done():
+		}
+	}()
+	return fmt.Errorf("no address was had after %s: it is still asked for", leaseLimit)
+}
+
+// answer is what a DHCP server said, or why there is nothing.
+type answer struct {
+	lease *network.Lease
+	err   error
 }
 
 // leased takes over what a DHCP server said.
-func (s *setup) leased(name string, e *endpoint, l *network.Lease, err error) {
+func (s *setup) leased(name string, e *endpoint, had answer) {
+	l, err := had.lease, had.err
 	config := s.config.Networks[name]
 	if s.endpoints[name] != e || config == nil {
 		return // it was left meanwhile

@@ -47,14 +47,15 @@ func Apply(link string, had, want Settings) error {
 			}
 		}
 	}
-	if want.Address.IsValid() {
-		if err := netlink.AddrReplace(l, address(want.Address)); err != nil {
-			return fmt.Errorf("give %s the address %s: %w", link, want.Address, err)
-		}
-	}
+	// First: with an address, the kernel removes those that came later and are of the same network.
 	if had.Address.IsValid() && had.Address != want.Address {
 		if err := netlink.AddrDel(l, address(had.Address)); err != nil && !errors.Is(err, syscall.EADDRNOTAVAIL) {
 			return fmt.Errorf("remove the address %s from %s: %w", had.Address, link, err)
+		}
+	}
+	if want.Address.IsValid() {
+		if err := netlink.AddrReplace(l, address(want.Address)); err != nil {
+			return fmt.Errorf("give %s the address %s: %w", link, want.Address, err)
 		}
 	}
 	for _, r := range want.Routes {
