@@ -67,8 +67,8 @@ const (
 	portInfo  = "/sys/class/virtio-ports" // and what the kernel knows
 )
 
-// errNoPort is the error of a virtio-serial port that is not there, or not yet.
-var errNoPort = errors.New("no such virtio-serial port")
+// ErrNoPort is the error of a virtio-serial port that is not there, or not yet.
+var ErrNoPort = errors.New("no such virtio-serial port")
 
 // port finds the device of a virtio-serial port, with udev or without.
 func port(name string) (string, error) {
@@ -85,7 +85,7 @@ func port(name string) (string, error) {
 			return filepath.Join("/dev", filepath.Base(filepath.Dir(p))), nil
 		}
 	}
-	return "", fmt.Errorf("%w: %s", errNoPort, name)
+	return "", fmt.Errorf("%w: %s", ErrNoPort, name)
 }
 
 func exists(path string) bool {

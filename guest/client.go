@@ -2,11 +2,12 @@ package guest
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"os"
 	"strings"
 	"sync"
@@ -58,7 +59,7 @@ type watcher struct {
 }
 
 const (
-	firstRetry = 50 * time.Millisecond
+	firstRetry = 5 * time.Millisecond
 	lastRetry  = 2 * time.Second
 	bootID     = "/proc/sys/kernel/random/boot_id"
 )
@@ -81,7 +82,7 @@ func Open(ctx context.Context, open Opener, o ClientOptions) (*Client, error) {
 	}
 	life, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	c := &Client{
-		open: open, hello: Hello{Protocol: Protocol, Agent: o.Agent, Boot: o.Boot}, log: o.Log,
+		open: open, hello: Hello{Protocol: Protocol, Agent: o.Agent, Boot: o.Boot, Client: rand.Text()}, log: o.Log,
 		stop: stop, ended: make(chan struct{}), moved: make(chan struct{}), watchers: map[*watcher]struct{}{},
 	}
 	go c.run(life)
@@ -129,29 +130,28 @@ func (c *Client) run(ctx context.Context) {
 	defer close(c.ended)
 	retry := firstRetry
 	for {
-		began := time.Now()
-		err := c.connection(ctx)
+		welcomed, err := c.connection(ctx)
 		c.move(nil, Welcome{}, err)
 		if ctx.Err() != nil {
 			return
 		}
 		c.log.Info("the connection to the server is lost", "err", err)
-		if time.Since(began) > lastRetry { // it was good for a while
+		if welcomed {
 			retry = firstRetry
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(retry/2 + rand.N(retry)): //nolint:gosec // jitter
+		case <-time.After(retry/2 + mathrand.N(retry)): //nolint:gosec // jitter
 		}
 		retry = min(2*retry, lastRetry)
 	}
 }
 
 // connection is one connection, from its opening to its loss.
-func (c *Client) connection(ctx context.Context) error {
+func (c *Client) connection(ctx context.Context) (welcomed bool, err error) {
 	stream, err := c.open(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	l := newLink(stream, c.changed)
 	var both sync.WaitGroup
@@ -164,11 +164,11 @@ func (c *Client) connection(ctx context.Context) error {
 	}
 	if err != nil {
 		l.fail(err)
-		return err
+		return false, err
 	}
 	c.move(l, w, nil)
 	<-l.closed
-	return l.lost()
+	return true, l.lost()
 }
 
 // move says that there is a link now, or none and why. Who watches does not know what happened meanwhile.

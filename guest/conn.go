@@ -24,6 +24,8 @@ const (
 	// readAhead is how many requests, of MaxLine bytes together, may wait for their answers. The next is read later, and so
 	// is a hello behind it.
 	readAhead = 16
+	// keepBuffer is how large a message may be whose memory the next one has.
+	keepBuffer = 256 << 10
 )
 
 // conn is one connection. One goroutine reads it, and hands requests one by one to the one that answers them.
@@ -33,18 +35,20 @@ type conn struct {
 	requests chan request
 	room     *semaphore.Weighted // bytes of requests
 	wake     chan struct{}       // there are changes to announce
+	writing  chan struct{}       // has room while nothing is written
+	cancel   context.CancelFunc  // ends the connection
+	ended    chan struct{}       // closed once nothing of it is under way any more
 
 	mu      sync.Mutex // of what follows
 	current *session   // that of the last hello, nil before the first
 	pending changes    // that the guest has not been told
-
-	writing sync.Mutex // held while one message is written
 }
 
 // session is what one hello began.
 type session struct {
 	ctx        context.Context
 	cancel     context.CancelFunc
+	hello      Hello // once it was checked
 	welcomed   bool
 	subscribed bool
 }
@@ -58,20 +62,19 @@ type request struct {
 }
 
 // serve reads requests and answers them until the connection ends.
-func (c *conn) serve(parent context.Context) error {
-	ctx, cancel := context.WithCancel(parent)
-	defer cancel()
+func (c *conn) serve(parent, ctx context.Context) error {
+	defer c.cancel()
 	defer context.AfterFunc(ctx, func() { c.stream.Close() })()
 	var failed error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		defer cancel()
+		defer c.cancel()
 		failed = c.read(ctx)
 	}()
 	err := c.answer(ctx)
 	ended := ctx.Err() != nil // by the reader, or from above
-	cancel()
+	c.cancel()
 	c.stream.Close()
 	<-done
 	switch {
@@ -231,7 +234,7 @@ var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 func (c *conn) write(s *session, o outgoing) error {
 	b := buffers.Get().(*bytes.Buffer)
 	defer func() {
-		if b.Reset(); b.Cap() <= keepLine {
+		if b.Reset(); b.Cap() <= keepBuffer {
 			buffers.Put(b)
 		}
 	}()
@@ -241,8 +244,8 @@ func (c *conn) write(s *session, o outgoing) error {
 	if err := o.appendLine(b); err != nil {
 		return fmt.Errorf("write %s: %w", o.Method, err)
 	}
-	c.writing.Lock()
-	defer c.writing.Unlock()
+	c.writing <- struct{}{} // not for long: a write ends when the guest does not read
+	defer func() { <-c.writing }()
 	if c.session() != s {
 		return nil
 	}

@@ -32,6 +32,9 @@ type Hello struct {
 	// Boot is another one after each boot of the guest, and the same until the next: Linux has it in
 	// /proc/sys/kernel/random/boot_id. 1 to 128 visible ASCII characters.
 	Boot string `json:"boot"`
+	// Client tells one program of the guest from another, and is the same when that says hello again: at most 128 visible ASCII
+	// characters, random ones. With it nothing that was sent on an earlier connection, and is read late, can undo what was sent since.
+	Client string `json:"client,omitempty"`
 }
 
 // Welcome answers a Hello.

@@ -31,8 +31,7 @@ type link struct {
 	changed func(Change)
 	prefix  string // of this link's ids, so that no answer to an earlier one fits
 	closed  chan struct{}
-
-	writing sync.Mutex
+	writing chan struct{} // has room while nobody writes
 
 	mu       sync.Mutex // of what follows
 	last     uint64     // id
@@ -45,7 +44,7 @@ type link struct {
 func newLink(stream io.ReadWriteCloser, changed func(Change)) *link {
 	return &link{
 		stream: stream, changed: changed, prefix: rand.Text() + "-",
-		closed: make(chan struct{}), waiting: map[string]chan message{}, heard: time.Now(),
+		closed: make(chan struct{}), writing: make(chan struct{}, 1), waiting: map[string]chan message{}, heard: time.Now(),
 	}
 }
 
@@ -213,8 +212,12 @@ func (l *link) send(id, method string, params any) error {
 
 // write writes one message. A server that does not read is lost.
 func (l *link) write(text []byte, fresh bool) {
-	l.writing.Lock()
-	defer l.writing.Unlock()
+	select {
+	case l.writing <- struct{}{}:
+		defer func() { <-l.writing }()
+	case <-l.closed:
+		return
+	}
 	late := time.AfterFunc(writeTimeout, func() { l.fail(errors.New("the server does not read")) })
 	defer late.Stop()
 	if fresh {

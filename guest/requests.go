@@ -30,6 +30,9 @@ func (c *conn) handle(r request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.session.ctx, callTimeout)
 	defer cancel()
+	if ctx.Err() != nil { // a later hello has begun: what was meant to be before it must not be done after it
+		return nil
+	}
 	result, fault := c.result(ctx, r)
 	if fault != nil {
 		return c.refuse(r, fault)
@@ -83,8 +86,18 @@ func (c *conn) welcome(ctx context.Context, r request) (Welcome, *Error) {
 	case !visible(strings.ReplaceAll(h.Agent, " ", ""), 0, 128) || len(h.Agent) > 128:
 		return Welcome{}, errorf(codeParams, "agent has at most 128 ASCII characters")
 	}
+	if h.Client != "" && !visible(h.Client, 1, 128) {
+		return Welcome{}, errorf(codeParams, "client has at most 128 visible ASCII characters")
+	}
 	if fault := c.mayWrite(); fault != nil {
 		return Welcome{}, fault
+	}
+	c.mu.Lock()
+	r.session.hello = h
+	c.mu.Unlock()
+	c.server.supersede(ctx, c, h)
+	if ctx.Err() != nil {
+		return Welcome{}, c.fault(ctx, methodHello, ctx.Err())
 	}
 	w, err := c.server.vm.Hello(ctx, h)
 	if err != nil {
@@ -95,6 +108,17 @@ func (c *conn) welcome(ctx context.Context, r request) (Welcome, *Error) {
 		w.Server = c.server.software
 	}
 	return w, nil
+}
+
+// supersededBy reports whether a hello on another connection ends this one.
+func (c *conn) supersededBy(h Hello) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.current == nil || c.current.hello.Boot == "" {
+		return false
+	}
+	mine := c.current.hello
+	return mine.Boot != h.Boot || mine.Client != "" && mine.Client == h.Client
 }
 
 // visible reports whether s is low to high characters of visible ASCII.

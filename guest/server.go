@@ -114,15 +114,18 @@ var errConns = fmt.Errorf("the guest has %d connections already", maxConns)
 // leaves nothing behind: no goroutine, no descriptor.
 func (s *Server) Serve(ctx context.Context, stream net.Conn) error {
 	defer stream.Close()
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
 	c := &conn{
-		server: s, stream: stream, wake: make(chan struct{}, 1),
+		server: s, stream: stream, wake: make(chan struct{}, 1), writing: make(chan struct{}, 1),
 		requests: make(chan request, readAhead), room: semaphore.NewWeighted(MaxLine),
+		cancel: cancel, ended: make(chan struct{}),
 	}
 	if !s.admit(c) {
 		return errConns
 	}
 	defer s.dismiss(c)
-	return c.serve(ctx)
+	return c.serve(ctx, inner)
 }
 
 func (s *Server) admit(c *conn) bool {
@@ -139,6 +142,27 @@ func (s *Server) dismiss(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
+	close(c.ended)
+}
+
+// supersede ends the connections that a hello leaves behind: those of another boot, and of the same client. Nothing that was
+// sent there is done any more when it returns, or ctx has ended.
+func (s *Server) supersede(ctx context.Context, by *conn, h Hello) {
+	s.mu.Lock()
+	var old []*conn
+	for c := range s.conns {
+		if c != by && c.supersededBy(h) {
+			c.cancel()
+			old = append(old, c)
+		}
+	}
+	s.mu.Unlock()
+	for _, c := range old {
+		select {
+		case <-c.ended:
+		case <-ctx.Done():
+		}
+	}
 }
 
 // Changed tells the guest, where it subscribed, that keys changed up to a revision. No keys at all means: any.

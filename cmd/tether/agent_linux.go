@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"flag"
+	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -20,31 +22,25 @@ import (
 // endLimit is how long sessions may take to end when the agent does.
 const endLimit = 10 * time.Second
 
-// runAgent is the life of the agent, as a service or as the first process of a system.
-func runAgent(args []string) error {
-	flags := flag.NewFlagSet("tether agent", flag.ContinueOnError)
-	address := flags.String("address", cmp.Or(os.Getenv("TETHER_ADDRESS"), "virtio:"+guest.PortName),
-		"where the server is: virtio:NAME, vsock:CID:PORT, unix:/path or a device; or TETHER_ADDRESS in the environment")
-	level := slog.LevelInfo
-	flags.TextVar(&level, "log-level", slog.LevelInfo, "debug, info, warn or error")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-	open, err := guest.Address(*address)
+// agent is the life of the agent, as a service or as the first process of a system.
+func (t *tether) agent(ctx context.Context, _ []string) error {
+	log := slog.New(slog.NewTextHandler(t.stderr, &slog.HandlerOptions{Level: t.level}))
+	address := cmp.Or(t.channel, "virtio:"+guest.PortName)
+	open, err := guest.Address(address)
 	if err != nil {
 		return err
 	}
 	if os.Getpid() == 1 {
 		boot.Init(log)
 	}
-	ctx, stop := context.WithCancelCause(context.Background())
+	ctx, stop := context.WithCancelCause(context.WithoutCancel(ctx)) // which signal it was matters here
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGPWR)
 	go func() { stop(ended{<-signals}) }()
 
 	table := process.NewTable()
-	err = live(ctx, table, open, log, *address)
+	log.Info("waiting for the server", "address", address)
+	err = live(ctx, table, open, log, t.stdout)
 	log.Info("ending", "why", err)
 	table.End(endLimit)
 	var why ended
@@ -61,15 +57,40 @@ func runAgent(args []string) error {
 	return nil
 }
 
-func live(ctx context.Context, table *process.Table, open guest.Opener, log *slog.Logger, address string) error {
-	log.Info("waiting for the server", "address", address)
+func live(ctx context.Context, table *process.Table, open guest.Opener, log *slog.Logger, console io.Writer) error {
 	channel, err := guest.Open(ctx, open, guest.ClientOptions{Agent: "tether", Log: log})
 	if err != nil {
 		return err
 	}
 	defer channel.Close()
 	log.Info("the server welcomed this guest", "executor", channel.Welcome().Executor)
-	return agent.Run(ctx, agent.Options{Channel: channel, Table: table, Console: os.Stdout, Log: log})
+	local, err := listen(ctx)
+	if err != nil {
+		log.Warn("other programs of this guest cannot use the channel", "err", err)
+	} else {
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			if err := channel.ServeLocal(ctx, local); err != nil {
+				log.Warn("other programs of this guest cannot use the channel any more", "err", err)
+			}
+		}()
+		defer func() { <-served }()
+	}
+	return agent.Run(ctx, agent.Options{Channel: channel, Table: table, Console: console, Log: log})
+}
+
+// listen makes the socket for the other programs of the guest, which is root's alone.
+func listen(ctx context.Context) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(guest.LocalSocket), 0o755); err != nil { //nolint:gosec // the socket has the mode that matters
+		return nil, err
+	}
+	if err := os.Remove(guest.LocalSocket); err != nil && !errors.Is(err, os.ErrNotExist) { // an earlier agent's
+		return nil, err
+	}
+	mask := syscall.Umask(0o177)
+	defer syscall.Umask(mask)
+	return new(net.ListenConfig).Listen(ctx, "unix", guest.LocalSocket)
 }
 
 // ended is the end that a signal asked for.

@@ -2,6 +2,11 @@
 
 package main
 
-import "errors"
+import (
+	"context"
+	"errors"
+)
 
-func runAgent([]string) error { return errors.New("the agent runs on Linux only") }
+func (t *tether) agent(context.Context, []string) error {
+	return errors.New("the agent runs on Linux only")
+}
