@@ -238,6 +238,9 @@ func TestSystemGuest(t *testing.T) {
 	b.writes("later", "hostname; grep name /etc/resolv.conf; ls /srv/data/inner; ip route | grep default; ip addr | grep -c -e 10.1.0.2/ -e 2001:db8::2", "crate",
 		"nameserver 10.1.0.54", "nameserver 10.0.2.3", "default via 10.1.0.254 dev eth0  metric 102 ", "0")
 
+	// The other programs of the guest share the agent's channel.
+	b.writes("shared", "/init get guestinfo.vice./hostname; ls -l /run/tether.sock | cut -c1-10", "crate", "srw-------")
+
 	// Orphans are taken care of: none stays behind as a zombie.
 	b.writes("orphans", "for i in 1 2 3; do (sleep 0.01 & ); done; sleep 1; grep -h State /proc/[0-9]*/status | grep -c Z", "0")
 	if n := len(b.Hellos()); n != 1 {
