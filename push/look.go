@@ -21,10 +21,13 @@ type look struct {
 	e        *store.Executor // its Binding has the base: what was last pushed or accepted
 	state    vm.State
 	boot     string // names the boot that the VM is in
+	hosted   bool   // by a vm.Host: nobody writes there but us and the guest, who asks before
 	observed extraconfig.KeySet
 	desired  extraconfig.KeySet
-	fields   map[string]string // digests of the read-write fields of desired
-	asked    map[string]string // digests of all read-write fields that the store has, delivered or not
+	// delivered is the configuration less the execs that this boot does not have.
+	delivered *executor.ExecutorConfig
+	fields    map[string]string // digests of the read-write fields of desired
+	asked     map[string]string // digests of all read-write fields that the store has, delivered or not
 
 	reported map[string]string // fields that the guest set, with their digests
 	torn     []string          // fields that the guest set and that do not parse: it may still be writing them
@@ -43,11 +46,12 @@ func (r *Reconciler) observe(ctx context.Context, driver vm.Driver, e *store.Exe
 	if err != nil {
 		return nil, err
 	}
-	return r.lookAt(e, state)
+	_, hosted := driver.(vm.Host)
+	return r.lookAt(e, state, hosted)
 }
 
-func (r *Reconciler) lookAt(e *store.Executor, state vm.State) (*look, error) {
-	l := &look{e: e, state: state, observed: r.Store.Codec().Parse(state.Keys)}
+func (r *Reconciler) lookAt(e *store.Executor, state vm.State, hosted bool) (*look, error) {
+	l := &look{e: e, state: state, observed: r.Store.Codec().Parse(state.Keys), hosted: hosted}
 	l.boot = e.Binding.Driver + "/" + e.Binding.Instance + "/" + state.Epoch
 	holder := l.holder()
 	if e.Binding.Base == nil && !e.Binding.TakeOver && holder != "" && holder != e.Config.ID {
@@ -74,7 +78,7 @@ func (r *Reconciler) ask(l *look) error {
 		exec, boot := l.e.Config.Execs[id], l.e.Boots[id]
 		stopped := exec.Detail.StopTime != 0
 		switch {
-		case boot == "" && !stopped && l.state.Power == vm.PowerOn:
+		case boot == "" && !stopped && l.state.Power == vm.PowerOn && !l.state.Booting:
 			l.due = append(l.due, id)
 		case boot == l.boot && l.state.Power != vm.PowerOff:
 		case boot != "" && !stopped:
@@ -94,7 +98,10 @@ func (r *Reconciler) ask(l *look) error {
 	if l.desired, err = r.Store.KeySet(&delivered); err != nil {
 		return err
 	}
-	l.fields = l.desired.Fields()
+	if l.hosted {
+		l.desired = l.desired.Filter(func(p extraconfig.Pair) bool { return p.Scope().GuestVisible() })
+	}
+	l.delivered, l.fields = &config, l.desired.Fields()
 	if l.asked = l.fields; len(config.Execs) == len(l.e.Config.Execs) {
 		return nil
 	}
@@ -124,7 +131,7 @@ func (l *look) moved() bool {
 func (r *Reconciler) findReports(l *look) error {
 	base := l.e.Binding.Base
 	switch {
-	case base == nil:
+	case base == nil || l.hosted:
 		return nil
 	case l.state.Power == vm.PowerOff && !l.moved():
 		return nil // it was off all the time: there was no guest
@@ -183,7 +190,7 @@ func follows(c *executor.ExecutorConfig, field string) bool {
 // delta is what makes the VM hold what it should, but for the fields that are left alone. While it is neither on nor off nobody
 // knows which boot comes next, and what belongs to one stays as it is.
 func (l *look) delta() extraconfig.Delta {
-	settled := l.state.Power == vm.PowerOn || l.state.Power == vm.PowerOff
+	settled := l.state.Power == vm.PowerOn && !l.state.Booting || l.state.Power == vm.PowerOff
 	if settled && len(l.held) == 0 {
 		return extraconfig.Diff(l.observed, l.desired)
 	}
@@ -209,7 +216,11 @@ func (l *look) base() map[string]string {
 
 // sighting is what is kept beside the base.
 func (l *look) sighting() store.Sighting {
-	return store.Sighting{Epoch: l.state.Epoch, Power: string(l.state.Power), Config: l.e.ConfigRevision}
+	power := string(l.state.Power)
+	if l.hosted && l.state.Power == vm.PowerUnknown && l.e.Binding.Seen.Power != "" {
+		power = l.e.Binding.Seen.Power // a VM that is not connected, or not yet, after a restart of ours, say
+	}
+	return store.Sighting{Epoch: l.state.Epoch, Power: power, Config: l.e.ConfigRevision}
 }
 
 // replaces gives the read-write fields that a push overwrites, with the digests that are lost by it and that nothing remembers.
