@@ -76,3 +76,36 @@ func (c *Console) Await(ctx context.Context, pattern string) ([]string, error) {
 		}
 	}
 }
+
+// Follow calls a function with each line, those that are there already too, until the returned function is called or the VM ends.
+func (c *Console) Follow(tell func(line string)) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		told := 0
+		for {
+			text, ended, changed := c.state()
+			for {
+				line, _, whole := strings.Cut(text[told:], "\n")
+				if !whole {
+					break
+				}
+				told += len(line) + 1
+				tell(line)
+			}
+			if ended {
+				return
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
