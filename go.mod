@@ -17,12 +17,30 @@ require (
 	github.com/go-openapi/validate v1.0.1
 	github.com/google/uuid v1.6.0 // the one spelling of instance UUIDs
 	github.com/jessevdk/go-flags v1.6.1 // the command line
+	github.com/mdlayher/vsock v1.4.0 // sockets between a VM and its host, which the standard library does not know
 	github.com/prometheus/client_golang v1.25.0 // counts, and writes the counts as every Prometheus reads them
 	github.com/swaggest/swgui v1.8.5 // Swagger UI to serve at /docs without a CDN: its files are in the binary
 	github.com/vmware/govmomi v0.56.0 // the vSphere API, and the simulator that is the embedded default
 	go.etcd.io/bbolt v1.5.0 // the embedded store engine
 	golang.org/x/crypto v0.58.0 // NaCl secretbox, for the secret values of a key set
-	golang.org/x/time v0.16.0 // the rate of --push-rate
+	golang.org/x/sync v0.24.0 // a semaphore of bytes, for what a guest may send ahead
+	golang.org/x/time v0.16.0 // the rate of --push-rate, and of what a guest may ask
+)
+
+// Of the guest's agent alone (cmd/tether).
+require (
+	github.com/creack/pty v1.1.24 // terminals of sessions
+	github.com/insomniacslk/dhcp v0.0.0-20260901064844-234b97448fae // asks for addresses; it makes no releases, and is worked on
+	github.com/moby/sys/mount v0.3.5 // the options of mount(8) as the kernel takes them
+	github.com/moby/sys/user v0.5.0 // users and groups of the guest's own lists, without cgo
+	github.com/vishvananda/netlink v1.3.1 // addresses and routes
+	golang.org/x/sys v0.49.0
+)
+
+// Of the VMs that the demo and the tests boot alone.
+require (
+	github.com/u-root/u-root v0.16.0 // writes an initramfs
+	github.com/ulikunitz/xz v0.5.17 // opens kernel modules, which Debian compresses since its release 13
 )
 
 // Of the tests alone.
@@ -33,19 +51,6 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // reads the alert rules
 	golang.org/x/tools v0.52.0 // stories of the reconciler, as txtar files
 	pgregory.net/rapid v1.3.0 // property tests of the codec
-)
-
-require (
-	github.com/creack/pty v1.1.24
-	github.com/insomniacslk/dhcp v0.0.0-20260901064844-234b97448fae
-	github.com/mdlayher/vsock v1.4.0
-	github.com/moby/sys/mount v0.3.5
-	github.com/moby/sys/user v0.5.0
-	github.com/u-root/u-root v0.16.0
-	github.com/ulikunitz/xz v0.5.17
-	github.com/vishvananda/netlink v1.3.1
-	golang.org/x/sync v0.24.0
-	golang.org/x/sys v0.49.0
 )
 
 require (

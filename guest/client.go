@@ -129,15 +129,19 @@ func (c *Client) state() (*link, <-chan struct{}, error) {
 func (c *Client) run(ctx context.Context) {
 	defer close(c.ended)
 	retry := firstRetry
+	told := ""
 	for {
 		welcomed, err := c.connection(ctx)
 		c.move(nil, Welcome{}, err)
 		if ctx.Err() != nil {
 			return
 		}
-		c.log.Info("the connection to the server is lost", "err", err)
 		if welcomed {
-			retry = firstRetry
+			retry, told = firstRetry, ""
+		}
+		if why := fmt.Sprint(err); why != told { // and not each time again
+			told = why
+			c.log.Info("no connection to the server", "err", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -107,7 +107,7 @@ func (c *conn) answer(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case r := <-c.requests:
-			err = c.handle(r)
+			err = c.handle(r) //nolint:contextcheck // a request has the context of its session
 			c.room.Release(r.size)
 		case <-c.wake:
 			err = c.announce()
@@ -243,6 +243,10 @@ func (c *conn) write(s *session, o outgoing) error {
 	}
 	if err := o.appendLine(b); err != nil {
 		return fmt.Errorf("write %s: %w", o.Method, err)
+	}
+	if b.Len() > MaxLine && o.Error == nil {
+		c.server.log.Error("answering a guest", "err", fmt.Sprintf("a message of %d bytes is too long", b.Len()))
+		return c.write(s, outgoing{ID: o.ID, Error: errorf(codeInternal, "the answer is too long")})
 	}
 	c.writing <- struct{}{} // not for long: a write ends when the guest does not read
 	defer func() { <-c.writing }()

@@ -116,7 +116,7 @@ func (s *cutStream) Write(p []byte) (int, error) {
 		}
 	}
 	if last {
-		s.Close()
+		_ = s.Close()
 		return n, errCut
 	}
 	return n, nil
@@ -131,7 +131,7 @@ func (s *cutStream) Read(p []byte) (int, error) {
 	n, err := s.conn.Read(p)
 	n, last := s.take(n) // what is more is lost
 	if last && err == nil {
-		s.Close()
+		_ = s.Close()
 		err = errCut
 	}
 	return n, err

@@ -91,7 +91,7 @@ type Change struct {
 	// Keys are the names of what was set or deleted, ordered.
 	Keys []string `json:"keys,omitempty"`
 	// All is there instead of names when any key may have changed.
-	All bool `json:"all,omitempty"`
+	All bool `json:"all,omitzero"`
 }
 
 // Refusal is the error of a write that is not allowed, or a message that breaks a limit. It is final: the same again is

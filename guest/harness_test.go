@@ -160,7 +160,7 @@ func listen(t *testing.T, s *guest.Server) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	path := filepath.Join(dir, "s")
 	serveAt(t, s, path)
 	return "unix:" + path

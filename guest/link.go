@@ -23,7 +23,7 @@ const (
 )
 
 // errLost is the end of a link: what was not answered is asked again on the next one.
-var errLost = errors.New("the connection is lost")
+var errLost = errors.New("the connection ended")
 
 // link is one stream to the server, from its hello to its loss.
 type link struct {

@@ -19,6 +19,7 @@ func (c *Client) ServeLocal(ctx context.Context, l net.Listener) error {
 	defer all.Wait()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer l.Close()
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 	all.Go(func() {
 		for change, err := range c.Watch(ctx) {

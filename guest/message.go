@@ -46,6 +46,7 @@ type Error struct {
 	Code    int       `json:"code"`
 	Message string    `json:"message"`
 	Data    ErrorData `json:"data,omitzero"`
+	byVM    bool      // the VM refused it
 }
 
 // ErrorData is what an error says besides.
@@ -53,9 +54,9 @@ type ErrorData struct {
 	// Key is the key that a refusal is about.
 	Key string `json:"key,omitempty"`
 	// RetryAfter is the time in seconds after which a request that came too soon may come again.
-	RetryAfter float64 `json:"retryAfter,omitempty"`
+	RetryAfter float64 `json:"retryAfter,omitzero"`
 	// Protocol is the version that the server speaks, where it does not speak the guest's.
-	Protocol int `json:"protocol,omitempty"`
+	Protocol int `json:"protocol,omitzero"`
 }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s (code %d)", e.Message, e.Code) }
@@ -65,7 +66,7 @@ func errorf(code int, format string, args ...any) *Error {
 }
 
 func refused(r *Refusal) *Error {
-	return &Error{Code: codeRefused, Message: clip(r.Reason), Data: ErrorData{Key: r.Key}}
+	return &Error{Code: codeRefused, Message: clip(r.Reason), Data: ErrorData{Key: clip(r.Key)}}
 }
 
 // clip keeps what an error quotes of a message short.

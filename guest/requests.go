@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -46,9 +45,11 @@ func (c *conn) refuse(r request, fault *Error) error {
 	case codeInternal, codeUnavailable: // ours
 	case codeLimited:
 		c.server.event(Event{Kind: EventLimited})
+	case codeRefused:
+		c.server.event(Event{Kind: EventRefused, Refusal: Refusal{Key: fault.Data.Key, Reason: fault.Message}, ByVM: fault.byVM})
 	default:
 		what, _, _ := strings.Cut(fault.Message, ":") // and not what the guest wrote
-		c.server.event(Event{Kind: EventRefused, Refusal: Refusal{Key: fault.Data.Key, Reason: what}})
+		c.server.event(Event{Kind: EventRefused, Refusal: Refusal{Reason: what}})
 	}
 	id := r.ID
 	if len(id) == 0 {
@@ -281,11 +282,11 @@ func (l Limits) check(keys []Pair) *Refusal {
 		case p.Key == "":
 			return &Refusal{Reason: "a key without a name"}
 		case seen[key]:
-			return &Refusal{clip(p.Key), "is there twice"}
+			return &Refusal{p.Key, "is there twice"}
 		case p.Value == "":
-			return &Refusal{clip(p.Key), "an empty value travels as <nil>"}
+			return &Refusal{p.Key, "an empty value travels as <nil>"}
 		case len(p.Value) > l.Value:
-			return &Refusal{clip(p.Key), fmt.Sprintf("a value has at most %d bytes", l.Value)}
+			return &Refusal{p.Key, fmt.Sprintf("a value has at most %d bytes", l.Value)}
 		}
 		seen[key] = true
 	}
@@ -298,7 +299,9 @@ func (l Limits) check(keys []Pair) *Refusal {
 // fault is what the guest is told of an error. What it need not know is logged.
 func (c *conn) fault(ctx context.Context, method string, err error) *Error {
 	if r, ok := errors.AsType[*Refusal](err); ok {
-		return refused(r)
+		e := refused(r)
+		e.byVM = true
+		return e
 	}
 	if errors.Is(err, ErrUnavailable) || ctx.Err() != nil {
 		return errorf(codeUnavailable, "not available at the moment, try again")

@@ -51,6 +51,8 @@ type Event struct {
 	Kind EventKind
 	// Refusal says what was refused, and why.
 	Refusal Refusal
+	// ByVM reports that the VM refused it, and so knows already.
+	ByVM bool
 }
 
 // Options are a Server's. The zero value is good.

@@ -71,7 +71,9 @@ func TestHelloSupersedes(t *testing.T) {
 				if a := <-answered; a.Error != nil || m.stored() != 1 {
 					t.Errorf("%v, %d sets", a, m.stored())
 				}
-				<-old.done
+				if err := <-old.done; err != nil {
+					t.Errorf("the old connection: %v", err)
+				}
 				synctest.Wait()
 				if m.stored() != 1 {
 					t.Errorf("%d sets", m.stored())
@@ -88,7 +90,7 @@ func TestServerRestarts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	path := filepath.Join(dir, "s")
 	m := newMachine(name, "0")
 	start := func() (*guest.Server, func()) {

@@ -81,7 +81,7 @@ func (t *tether) news(ctx context.Context, c *guest.Client, printed map[string]g
 	}
 	values, faults := v.Values()
 	if faults != nil {
-		fmt.Fprintln(t.stderr, "tether:", faults)
+		t.say("tether:", faults)
 	}
 	now := make(map[string]guest.Value, len(values))
 	var errs []error

@@ -101,7 +101,7 @@ func (t *tether) run(ctx context.Context, args []string) int {
 		return int(told)
 	}
 	if err != nil {
-		fmt.Fprintln(t.stderr, "tether:", err)
+		t.say("tether:", err)
 		return failed
 	}
 	return 0
@@ -127,13 +127,16 @@ func (t *tether) flags(args []string) ([]string, error) {
 	return f.Args(), err
 }
 
+// say writes a line for people. Who cannot be told is not told.
+func (t *tether) say(words ...any) { _, _ = fmt.Fprintln(t.stderr, words...) }
+
 func (t *tether) misused(err error) int {
 	if errors.Is(err, flag.ErrHelp) {
 		t.usage()
 		return 0
 	}
-	fmt.Fprintln(t.stderr, "tether:", err)
-	fmt.Fprintln(t.stderr, "tether -h tells more")
+	t.say("tether:", err)
+	t.say("tether -h tells more")
 	return misuse
 }
 
@@ -145,5 +148,5 @@ func (t *tether) usage() {
 	}
 	fmt.Fprintf(&b, "\nADDRESS is unix:/path, virtio:NAME, vsock:CID:PORT or a device; %s in the environment\n", channelVariable)
 	fmt.Fprint(&b, "is the same. Without it: the agent's socket if there is one, or else the virtio-serial port.\n")
-	fmt.Fprint(t.stderr, b.String())
+	t.say(strings.TrimSuffix(b.String(), "\n"))
 }

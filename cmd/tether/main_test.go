@@ -120,7 +120,7 @@ func start(t *testing.T) *host {
 			all.Go(func() { _ = h.server.Serve(ctx, conn) })
 		}
 	})
-	t.Cleanup(func() { l.Close(); cancel(); all.Wait(); os.RemoveAll(dir) })
+	t.Cleanup(func() { l.Close(); cancel(); all.Wait(); _ = os.RemoveAll(dir) })
 	t.Setenv(channelVariable, "unix:"+l.Addr().String())
 	return h
 }
@@ -201,7 +201,7 @@ func TestTimeout(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	l, err := net.Listen("unix", filepath.Join(dir, "s"))
 	if err != nil {
 		t.Fatal(err)
@@ -221,7 +221,7 @@ func TestWatch(t *testing.T) {
 	ended := make(chan int)
 	go func() {
 		code := (&tether{stdout: w, stderr: &errs}).run(ctx, []string{"watch"})
-		w.Close()
+		_ = w.Close()
 		ended <- code
 	}()
 	lines := bufio.NewScanner(r)

@@ -69,9 +69,9 @@ func (t *tether) infoSet(ctx context.Context, c *guest.Client, key, value string
 
 // rpcFailed says what vmware-rpctool would, and then why.
 func (t *tether) rpcFailed(message string, why error) error {
-	fmt.Fprintln(t.stderr, message)
+	t.say(message)
 	if why != nil {
-		fmt.Fprintln(t.stderr, "tether:", why)
+		t.say("tether:", why)
 	}
 	return status(failed)
 }
