@@ -28,8 +28,8 @@ build: ## build bin/config-server, and bin/tether for guests
 test: ## run all tests; needs Go alone
 	go test ./...
 
-test-system: ## run the tests that need Debian packages: curl, chromium, and QEMU with a kernel for VMs
-	go test -count=1 -tags system -timeout 60m -run '^TestSystem' ./cmd/...
+test-system: ## run the tests that need Debian packages: curl, chromium, and QEMU with a kernel for its VMs
+	go test -count=1 -p 1 -tags system -timeout 60m -run '^TestSystem' ./cmd/... ./vm/qemu
 
 race: ## run all tests with the race detector
 	go test -race ./...
@@ -46,7 +46,7 @@ fuzz-targets:
 	done
 
 bench: ## run the benchmarks
-	go test -run '^$$' -bench . -benchmem ./extraconfig ./guest ./store/... ./vm/... ./push
+	go test -run '^$$' -bench . -benchmem ./extraconfig ./guest ./store/... ./vm/... ./push ./app
 
 generate: ## regenerate models/, restapi/, client/ from swagger.yml, and docs/keys.md
 	$(SWAGGER) validate --quiet swagger.yml

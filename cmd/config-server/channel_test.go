@@ -127,6 +127,11 @@ func TestGuestChannel(t *testing.T) {
 	s.expect(200, "PUT", "/v1/networks/front", `{"gateway": "10.1.0.1/16", "nameservers": ["10.1.0.53"]}`, nil)
 	s.push("web")
 	s.expectSame(g, "web")
+	for range 2 { // at first much changes, and then hidden fields alone
+		s.expect(200, "PUT", "/v1/executors/web", fmt.Sprintf(`{"notes": "notes at %d"}`, time.Now().UnixNano()), nil)
+		s.push("web")
+		s.expectSame(g, "web")
+	}
 	s.expect(204, "DELETE", "/v1/executors/web/vm", "", nil)
 	eventually(t, "the socket's end", func() bool { _, err := os.Stat(path); return os.IsNotExist(err) })
 	s.terminate()
@@ -368,6 +373,30 @@ func TestBindingOfAGuest(t *testing.T) {
 	s.expectProblem(422, "vm.driver", "POST", "/v1/executors", `{"id": "e", "vm": {"driver": "qemu", "ref": "vm"}}`)
 }
 
+// TestRestartUnderAQuietGuest: a server that comes back fills the VM's keys again, and commits nothing for it.
+func TestRestartUnderAQuietGuest(t *testing.T) {
+	dir := dataDir(t)
+	s := start(t, dir, nil)
+	s.expect(201, "POST", "/v1/executors", `{"id": "e", "hostname": "h", "sessions": {"main": {}}, "execs": {"job": {}}, "vm": {"driver": "qemu", "ref": "vm"}}`, nil)
+	g := s.guest(s.socket("e"), "boot-1")
+	s.push("e")
+	before, err := g.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	revision := s.metric("config_server_store_revision")
+	s.terminate()
+	s = start(t, dir, nil)
+	after, err := g.Snapshot(t.Context()) // the client waits until the server is back
+	if err != nil || after.Revision != before.Revision || !slices.Equal(after.Keys, before.Keys) {
+		t.Errorf("the guest saw\n%+v\nand sees, %v,\n%+v", before.Snapshot, err, after.Snapshot)
+	}
+	s.push("e")
+	if now := s.metric("config_server_store_revision"); now != revision {
+		t.Errorf("the revision went from %v to %v", revision, now)
+	}
+}
+
 // TestServerKilledUnderGuests: guests go on by themselves once the server is back. What they were told is stored is stored, no
 // exec has ended, and nothing is taken for drift.
 func TestServerKilledUnderGuests(t *testing.T) {
@@ -461,11 +490,8 @@ func TestHostileGuests(t *testing.T) {
 		}
 		conns = append(conns, conn)
 		hostile.Go(func() {
-			fmt.Fprint(conn, hello)
-			for {
-				if _, err := fmt.Fprint(conn, text); err != nil {
-					return // it was ended, by the server or at last by the test
-				}
+			for line, err := hello, error(nil); err == nil; line = text { // until it is ended, by the server or at last by the test
+				_, err = fmt.Fprint(conn, line)
 			}
 		})
 		if reads {

@@ -75,7 +75,7 @@ func (d *Driver) detachLocked(instance string) {
 		return
 	}
 	m.detach()
-	m.listener.Close()
+	_ = m.listener.Close() // which says that it is closed, at worst
 	delete(d.machines, instance)
 	delete(d.executors, m.executor)
 }
@@ -85,15 +85,20 @@ func (d *Driver) machine(ctx context.Context, instance string) (*machine, error)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
+	m, closed := d.lookUp(instance)
+	switch {
+	case closed:
 		return nil, vm.ErrUnavailable
-	}
-	if m := d.machines[instance]; m != nil {
+	case m != nil:
 		return m, nil
 	}
 	return nil, fmt.Errorf("VM %q is not attached, so that it holds nothing: %w", instance, vm.ErrNotFound)
+}
+
+func (d *Driver) lookUp(instance string) (m *machine, closed bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.machines[instance], d.closed
 }
 
 // Observe implements vm.Driver.
@@ -116,7 +121,7 @@ func (d *Driver) Apply(ctx context.Context, instance string, c vm.Change) error 
 
 // Settled implements vm.Host.
 func (d *Driver) Settled(instance string, revision uint64) {
-	if m, err := d.machine(context.Background(), instance); err == nil {
+	if m, _ := d.lookUp(instance); m != nil {
 		m.settled(revision)
 	}
 }

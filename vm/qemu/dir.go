@@ -108,7 +108,7 @@ func (o *Options) listen(path string) (*net.UnixListener, error) {
 		err = os.Chown(path, -1, *o.Group)
 	}
 	if err = errors.Join(err, os.Chmod(path, fs.FileMode(o.Mode))); err != nil {
-		l.Close()
+		_ = l.Close()
 		return nil, err
 	}
 	return l, nil

@@ -87,7 +87,12 @@ func (f *fixture) state(t *testing.T, instance, what string, fits func(vm.State)
 			}
 		})
 	}()
-	defer func() { cancel(); <-watched }()
+	defer func() {
+		cancel()
+		if err := <-watched; !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("watch ended with %v", err)
+		}
+	}()
 	for look := time.Tick(20 * time.Millisecond); ; {
 		state, err := f.Observe(t.Context(), instance)
 		must(t, err)

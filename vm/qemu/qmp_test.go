@@ -60,7 +60,7 @@ func (m *monitor) now() string {
 	return m.status
 }
 
-func (m *monitor) say(conn net.Conn, line string) { fmt.Fprintf(conn, "%s\r\n", line) }
+func (m *monitor) say(conn net.Conn, line string) { _, _ = fmt.Fprintf(conn, "%s\r\n", line) }
 
 // turn brings the VM into a state, and tells of it.
 func (m *monitor) turn(status string) {

@@ -1,11 +1,14 @@
 package qemu_test
 
 import (
+	"context"
 	"flag"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/vmexecutor/config-server/vm"
+	"github.com/vmexecutor/config-server/vm/qemu"
 	"github.com/vmexecutor/config-server/vm/vmtest"
 )
 
@@ -16,10 +19,25 @@ func TestScopes(t *testing.T) {
 	f := newFixture(t)
 	vmtest.Scopes(t, vmtest.Channel{
 		Name:   "qemu",
-		Driver: f.Driver,
+		Driver: blind{f.Driver, t},
 		NewVM:  func(*testing.T) string { return f.name() },
 		Guest:  func(t *testing.T, executor, _ string) vmtest.Guest { return boot(t, f.Driver, executor) },
 	})
+}
+
+// blind is the driver, and a look at what it is given: nothing hidden ever comes to it.
+type blind struct {
+	*qemu.Driver
+	t *testing.T
+}
+
+func (b blind) Apply(ctx context.Context, instance string, c vm.Change) error {
+	for _, p := range c.Set {
+		if !p.Scope().GuestVisible() {
+			b.t.Errorf("the driver is given %s", p.Key)
+		}
+	}
+	return b.Driver.Apply(ctx, instance, c)
 }
 
 // TestScopesPage holds docs/scopes.md to the table that is run. go test ./vm/qemu -run TestScopesPage -update writes it.

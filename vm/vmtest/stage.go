@@ -78,6 +78,8 @@ func newStage(t *testing.T, c Channel) *stage {
 }
 
 // document has something of every scope.
+//
+//nolint:gosec // the credentials are nobody's
 const document = `{"id": %q, "name": "web", "notes": "hidden notes", "hostname": "web-1", "annotations": {"team": "hidden team"},
 	"sessions": {"main": {"cmd": {"path": "/bin/main", "args": ["main", "-v"]}, "notes": "hidden session notes"}, "side": {}},
 	"execs": {"job": {"cmd": {"path": "/bin/job"}}},
