@@ -56,7 +56,7 @@ func (s *site) tell(ctx context.Context) (err error) {
 		return err
 	}
 	defer vm.Kill()
-	defer vm.Console.Follow(func(line string) { stage.Say("| %s", line) })()
+	defer vm.Console.Follow(ctx, func(line string) { stage.Say("| %s", line) })()
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("%w\nthe VM wrote:\n%s", err, vm.Console)

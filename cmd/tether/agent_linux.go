@@ -62,7 +62,7 @@ func live(ctx context.Context, table *process.Table, open guest.Opener, log *slo
 	if err != nil {
 		return err
 	}
-	defer channel.Close()
+	defer func() { _ = channel.Close() }()
 	log.Info("the server welcomed this guest", "executor", channel.Welcome().Executor)
 	local, err := listen(ctx)
 	if err != nil {

@@ -77,9 +77,9 @@ func (c *Console) Await(ctx context.Context, pattern string) ([]string, error) {
 	}
 }
 
-// Follow calls a function with each line, those that are there already too, until the returned function is called or the VM ends.
-func (c *Console) Follow(tell func(line string)) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
+// Follow calls a function with each line, those that are there already too, until ctx ends, the returned function is called or the VM ends.
+func (c *Console) Follow(ctx context.Context, tell func(line string)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

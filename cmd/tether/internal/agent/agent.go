@@ -58,13 +58,13 @@ func Run(ctx context.Context, o Options) error {
 		o: o, log: o.Log, console: process.NewConsole(o.Console), codec: c, box: newMailbox(), outbox: newOutbox(o.Log),
 		config: new(executor.ExecutorConfig), known: new(executor.ExecutorConfig), sessions: map[ref]*session{},
 	}
-	a.setup = newSetup(o.Log, func(path []string, change func(*executor.ExecutorConfig)) {
+	a.setup = newSetup(ctx, o.Log, func(path []string, change func(*executor.ExecutorConfig)) {
 		a.box.put(func() { a.report(path, change) })
 	})
 	var all sync.WaitGroup
 	defer all.Wait()
 	all.Go(func() { a.box.run(ctx) })
-	all.Go(func() { a.setup.run(ctx) })
+	all.Go(a.setup.run)
 	all.Go(func() { a.outbox.run(ctx, o.Channel) })
 	for change, err := range o.Channel.Watch(ctx) {
 		if err != nil {

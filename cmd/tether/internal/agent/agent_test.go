@@ -115,7 +115,7 @@ func (a *life) start() {
 	a.end = sync.OnceFunc(func() {
 		stop()
 		<-done
-		channel.Close()
+		_ = channel.Close()
 		table().End(time.Second)
 	})
 }

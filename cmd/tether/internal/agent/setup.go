@@ -39,7 +39,7 @@ type setup struct {
 	log       *slog.Logger
 	report    reporter
 	box       *mailbox
-	ctx       context.Context // run's
+	ctx       context.Context // the end of all that it does
 	config    *executor.ExecutorConfig
 	endpoints map[string]*endpoint
 	mounted   map[string]string // paths by the names of their mounts
@@ -55,16 +55,15 @@ type endpoint struct {
 	ended       chan struct{} // closed when no lease is kept any more
 }
 
-func newSetup(log *slog.Logger, report reporter) *setup {
+func newSetup(ctx context.Context, log *slog.Logger, report reporter) *setup {
 	return &setup{
-		log: log, report: report, box: newMailbox(), config: new(executor.ExecutorConfig),
+		ctx: ctx, log: log, report: report, box: newMailbox(), config: new(executor.ExecutorConfig),
 		endpoints: map[string]*endpoint{}, mounted: map[string]string{},
 	}
 }
 
-func (s *setup) run(ctx context.Context) {
-	s.ctx = ctx //nolint:containedctx // of all work in the box
-	s.box.run(ctx)
+func (s *setup) run() {
+	s.box.run(s.ctx)
 	for _, e := range s.endpoints {
 		e.close()
 	}

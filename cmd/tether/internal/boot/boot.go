@@ -85,7 +85,7 @@ func insert(file string) error {
 		return err
 	}
 	defer f.Close()
-	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && !errors.Is(err, syscall.EEXIST) { //nolint:gosec // a descriptor is small
+	if err := unix.FinitModule(int(f.Fd()), "", 0); err != nil && !errors.Is(err, syscall.EEXIST) {
 		return fmt.Errorf("load %s: %w", file, err)
 	}
 	return nil

@@ -75,7 +75,7 @@ func ask(ctx context.Context, link, hostname string, had *Lease) (*Lease, error)
 	if err != nil {
 		return nil, err
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	var options []dhcpv4.Modifier
 	if hostname != "" {
 		options = append(options, dhcpv4.WithOption(dhcpv4.OptHostName(hostname)))
