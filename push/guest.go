@@ -199,7 +199,7 @@ func (r *Reconciler) reportOnce(ctx context.Context, host vm.Host, key task, ins
 		return e.Revision, err
 	}
 	base := maps.Clone(e.Binding.Base)
-	taken, err := r.Store.Report(ctx, key.executor, instance, base, func(c *executor.ExecutorConfig) ([]string, error) {
+	taken, err := r.Store.Report(ctx, key.executor, instance, base, l.reportSighting(), func(c *executor.ExecutorConfig) ([]string, error) {
 		if err := r.unmoved(c, l); err != nil {
 			return nil, err
 		}

@@ -52,7 +52,7 @@ func (r *Reconciler) observe(ctx context.Context, driver vm.Driver, e *store.Exe
 
 func (r *Reconciler) lookAt(e *store.Executor, state vm.State, hosted bool) (*look, error) {
 	l := &look{e: e, state: state, observed: r.Store.Codec().Parse(state.Keys), hosted: hosted}
-	l.boot = e.Binding.Driver + "/" + e.Binding.Instance + "/" + state.Epoch
+	l.boot = e.Binding.Driver + "/" + e.Binding.Instance + "/" + bootOf(state)
 	holder := l.holder()
 	if e.Binding.Base == nil && !e.Binding.TakeOver && holder != "" && holder != e.Config.ID {
 		return nil, fmt.Errorf("the VM belongs to executor %q: bind with takeOver=true to replace it", holder)
@@ -61,6 +61,14 @@ func (r *Reconciler) lookAt(e *store.Executor, state vm.State, hosted bool) (*lo
 		return nil, err
 	}
 	return l, r.findReports(l)
+}
+
+// bootOf tells the boots of a VM apart.
+func bootOf(s vm.State) string {
+	if s.Boot == "" {
+		return s.Epoch
+	}
+	return s.Boot
 }
 
 // holder is the executor that the VM says it belongs to.
@@ -81,6 +89,7 @@ func (r *Reconciler) ask(l *look) error {
 		case boot == "" && !stopped && l.state.Power == vm.PowerOn && !l.state.Booting:
 			l.due = append(l.due, id)
 		case boot == l.boot && l.state.Power != vm.PowerOff:
+		case l.hosted && l.state.Epoch == "" && boot != "" && l.state.Power != vm.PowerOff: // no guest has told yet
 		case boot != "" && !stopped:
 			l.ended = append(l.ended, id)
 			continue
@@ -114,7 +123,7 @@ func (r *Reconciler) ask(l *look) error {
 // them. A VM that was seen off, and is on, has what it had then, and what its guest wrote.
 func (l *look) fresh() bool {
 	seen := l.e.Binding.Seen
-	return l.moved() && !(vm.Power(seen.Power) == vm.PowerOff && l.state.Power == vm.PowerOn)
+	return !l.hosted && l.moved() && !(vm.Power(seen.Power) == vm.PowerOff && l.state.Power == vm.PowerOn)
 }
 
 // moved reports whether the VM was switched or reverted since the base was confirmed.
@@ -220,7 +229,18 @@ func (l *look) sighting() store.Sighting {
 	if l.hosted && l.state.Power == vm.PowerUnknown && l.e.Binding.Seen.Power != "" {
 		power = l.e.Binding.Seen.Power // a VM that is not connected, or not yet, after a restart of ours, say
 	}
-	return store.Sighting{Epoch: l.state.Epoch, Power: power, Config: l.e.ConfigRevision}
+	return store.Sighting{Epoch: l.state.Epoch, Boot: bootOf(l.state), Power: power, Config: l.e.ConfigRevision}
+}
+
+// reportSighting is what is kept beside the base that a report changes. Where old values may have come back, and are not put right yet,
+// the sighting stays what it was, so that they are known for what they are.
+func (l *look) reportSighting() store.Sighting {
+	before, seen := l.e.Binding.Seen, l.sighting()
+	if l.fresh() {
+		return before
+	}
+	seen.Config = before.Config
+	return seen
 }
 
 // replaces gives the read-write fields that a push overwrites, with the digests that are lost by it and that nothing remembers.

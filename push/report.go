@@ -49,9 +49,9 @@ func (r *Reconciler) goOn(l *look, e *store.Executor, base map[string]string) er
 }
 
 // report stores what the guest says: it is what the VM is compared with from now on.
-func (r *Reconciler) report(id, instance string) reportFunc {
+func (r *Reconciler) report(id, instance string, seen store.Sighting) reportFunc {
 	return func(ctx context.Context, base map[string]string, apply applyFunc) (*store.Executor, error) {
-		return r.Store.Report(ctx, id, instance, base, apply)
+		return r.Store.Report(ctx, id, instance, base, seen, apply)
 	}
 }
 

@@ -41,16 +41,11 @@ type audit struct {
 	limit    *rate.Limiter
 
 	mu       sync.Mutex
-	told     int // refusals that the server was given, and will tell of as well
 	unlogged int
 }
 
 // refused notes a refusal by whoever was asked, and gives what the guest is told.
 func (a *audit) refused(r *vm.Refusal) error {
-	answer := &guest.Refusal{Key: r.Key, Reason: r.Text}
-	a.mu.Lock()
-	a.told++
-	a.mu.Unlock()
 	key := r.Key
 	if !r.Known {
 		key = ""
@@ -58,20 +53,11 @@ func (a *audit) refused(r *vm.Refusal) error {
 	a.observer.GuestSet(SetRefused)
 	a.count(string(r.Reason))
 	a.write(string(r.Reason), key, r.Text)
-	return answer
+	return &guest.Refusal{Key: r.Key, Reason: r.Text}
 }
 
 // broke notes a refusal by the server.
 func (a *audit) broke(r guest.Refusal) {
-	a.mu.Lock()
-	known := a.told > 0
-	if known {
-		a.told--
-	}
-	a.mu.Unlock()
-	if known {
-		return
-	}
 	a.count(reasonRequest)
 	a.write(reasonRequest, "", r.Reason)
 }

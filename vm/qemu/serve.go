@@ -127,12 +127,13 @@ func (m *machine) Set(ctx context.Context, keys []guest.Pair) (uint64, error) {
 
 // event counts what the server refuses without asking.
 func (m *machine) event(e guest.Event) {
-	switch e.Kind {
-	case guest.EventLimited:
+	switch {
+	case e.ByVM: // by Set, which counts it
+	case e.Kind == guest.EventLimited:
 		m.audit.limited()
-	case guest.EventRefused:
+	case e.Kind == guest.EventRefused:
 		m.audit.broke(e.Refusal)
-	case guest.EventIgnored:
+	case e.Kind == guest.EventIgnored:
 		m.audit.count(reasonGarbage)
 	}
 }
