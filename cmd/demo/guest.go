@@ -10,6 +10,7 @@ import (
 	"github.com/vmexecutor/config-server/client/executors"
 	"github.com/vmexecutor/config-server/client/push"
 	"github.com/vmexecutor/config-server/client/vm"
+	"github.com/vmexecutor/config-server/cmd/internal/stage"
 	"github.com/vmexecutor/config-server/models"
 )
 
@@ -23,7 +24,7 @@ const (
 
 // beGuest is the same from the inside of a VM that has no vSphere: one of QEMU, say, which would have the socket as a port.
 func (s *story) beGuest(ctx context.Context) error {
-	step("Be the guest of another executor, on the socket that QEMU would connect its VM to, with the real guest command.")
+	stage.Step("Be the guest of another executor, on the socket that QEMU would connect its VM to, with the real guest command.")
 	doc := &models.Executor{
 		ID: guestID, Hostname: guestID, Notes: "ask the shop team before a restart",
 		Sessions: map[string]*models.Session{"main": {Active: true, Cmd: &models.Cmd{Path: "/bin/worker", Args: []string{"worker", "-v"}}}},
@@ -40,7 +41,7 @@ func (s *story) beGuest(ctx context.Context) error {
 		return fmt.Errorf("get the binding of %s: %w", guestID, err)
 	}
 	g := &insider{binary: s.tether, socket: binding.Payload.Socket}
-	say("GET /v1/executors/%s/vm: its socket is %s", guestID, g.socket)
+	stage.Say("GET /v1/executors/%s/vm: its socket is %s", guestID, g.socket)
 	for _, part := range []func(context.Context, *insider) error{s.list, s.refuse, s.report, s.follow} {
 		if err := part(ctx, g); err != nil {
 			return err
@@ -83,7 +84,7 @@ func (s *story) list(ctx context.Context, g *insider) error {
 	if strings.TrimSpace(want.String()) != out {
 		return fmt.Errorf("the guest lists\n%s\nand GET /keys says that it sees\n%s", out, want.String())
 	}
-	say("tether list: %s, exactly those of GET /keys?scope=guest; the notes are not among them.", count(len(answer.Payload.Keys), "key"))
+	stage.Say("tether list: %s, exactly those of GET /keys?scope=guest; the notes are not among them.", stage.Count(len(answer.Payload.Keys), "key"))
 	return nil
 }
 
@@ -93,7 +94,7 @@ func (s *story) refuse(ctx context.Context, g *insider) error {
 	if err == nil {
 		return errors.New("the guest could set its hostname")
 	}
-	say("tether set %s mine: %s", hostnameKey, strings.TrimPrefix(err.Error(), "tether: "))
+	stage.Say("tether set %s mine: %s", hostnameKey, strings.TrimPrefix(err.Error(), "tether: "))
 	return nil
 }
 
@@ -109,7 +110,7 @@ func (s *story) report(ctx context.Context, g *insider) error {
 	if started := answer.Payload.Sessions["main"].Started; started != "true" {
 		return fmt.Errorf("the guest was told that its report is stored, and started is %q", started)
 	}
-	say("tether set %s true: the executor has it.", startedKey)
+	stage.Say("tether set %s true: the executor has it.", startedKey)
 	return nil
 }
 
@@ -127,6 +128,6 @@ func (s *story) follow(ctx context.Context, g *insider) error {
 	if err != nil || out != "worker-2" {
 		return fmt.Errorf("the hostname was changed, and the guest reads %q: %w", out, err)
 	}
-	say("PUT hostname worker-2, tether get %s: %s", hostnameKey, out)
+	stage.Say("PUT hostname worker-2, tether get %s: %s", hostnameKey, out)
 	return nil
 }

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/vmexecutor/config-server/cmd/internal/stage"
 )
 
 // limit is how long all of it may take. It is there for what hangs: the demo is done in a few seconds.
@@ -41,32 +43,32 @@ func run(ctx context.Context, binary string) (err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 
-	step("Start the server: its store is a file, and its vSphere a simulator that speaks the real API.")
-	server, err := startServer(ctx, binary, dir)
+	stage.Step("Start the server: its store is a file, and its vSphere a simulator that speaks the real API.")
+	server, err := stage.Start(ctx, binary, dir)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, server.stop(), fmt.Errorf("the server logged:\n%s", server.log.String()))
+			err = errors.Join(err, server.Stop(), fmt.Errorf("the server logged:\n%s", server.Log()))
 		}
 	}()
-	table([]string{"API", server.api}, []string{"vSphere simulator", server.simulator})
+	stage.Table([]string{"API", server.API}, []string{"vSphere simulator", server.Simulator})
 
 	if err := tell(ctx, server, filepath.Join(filepath.Dir(binary), "tether")); err != nil {
 		return err
 	}
 
-	step("Stop the server with SIGTERM.")
-	if err := server.stop(); err != nil {
+	stage.Step("Stop the server with SIGTERM.")
+	if err := server.Stop(); err != nil {
 		return err
 	}
-	say("It ended cleanly. All of the above was checked, not only shown.")
+	stage.Say("It ended cleanly. All of the above was checked, not only shown.")
 	return nil
 }
 
 // tell is the story between the server's start and its end.
-func tell(ctx context.Context, server *server, tether string) (err error) {
+func tell(ctx context.Context, server *stage.Server, tether string) (err error) {
 	s, err := newStory(ctx, server)
 	if err != nil {
 		return err
