@@ -18,7 +18,6 @@ import (
 	"github.com/vmexecutor/config-server/cmd/internal/qemu"
 	"github.com/vmexecutor/config-server/cmd/tether/internal/hosttest"
 	"github.com/vmexecutor/config-server/executor"
-	"github.com/vmexecutor/config-server/guest"
 )
 
 // limit ends a test whose VM never gets where it should: emulation is slow on a machine with other work.
@@ -45,7 +44,8 @@ func bootVM(t *testing.T, config *executor.ExecutorConfig, o qemu.Options) *benc
 	if err := initramfs.BuildTether(ctx, tether); err != nil {
 		t.Fatal(err)
 	}
-	o.Kernel, o.Initramfs, o.GuestSocket, o.GuestPort = k.Image, filepath.Join(dir, "initramfs"), filepath.Join(dir, "s"), guest.PortName
+	o.Kernel, o.Initramfs, o.GuestSocket, o.GuestPort = k.Image, filepath.Join(dir, "initramfs"), filepath.Join(dir, "s"), "another.port"
+	o.Append = "TETHER_CHANNEL=virtio:" + o.GuestPort // which the kernel hands on to the init
 	if err := initramfs.Guest(k, tether, o.Initramfs); err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func Run(ctx context.Context, o Options) error {
 			continue
 		}
 		a.log.Debug("took a snapshot", "revision", view.Revision, "announced", change.Revision)
-		a.box.put(func() { a.see(view) })
+		a.box.put(func() { a.see(view) }) //nolint:contextcheck // what is set up has the context of all of the setup
 	}
 	<-ctx.Done()
 	return context.Cause(ctx)

@@ -93,6 +93,9 @@ func planMounts(from, to map[string]executor.MountSpec) (detached, attached []ac
 	for _, name := range byPath(to) {
 		if m, was := from[name]; !was || !sameMount(m, to[name]) {
 			attached = append(attached, action{kind: attach, name: name})
+			if to[name].CopyMode == executor.CopyNew {
+				attached = append(attached, action{kind: never, name: "mounts." + name + ".copyMode"})
+			}
 		}
 	}
 	return detached, attached

@@ -108,6 +108,9 @@ func TestPlanOfAChange(t *testing.T) {
 		{func(c *executor.ExecutorConfig) {
 			c.Mounts["b"] = executor.MountSpec{Source: c.Mounts["b"].Source, Path: "/srv", CopyMode: executor.CopyNew}
 		}, nil},
+		{func(c *executor.ExecutorConfig) {
+			c.Mounts["d"] = executor.MountSpec{Path: "/d", CopyMode: executor.CopyNew}
+		}, []string{"attach a mount d", "leave it to others mounts.d.copyMode"}},
 		{func(c *executor.ExecutorConfig) { delete(c.Mounts, "a") }, []string{"detach a mount a"}},
 
 		{func(c *executor.ExecutorConfig) {
