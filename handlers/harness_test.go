@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-openapi/loads"
 	"github.com/go-openapi/spec"
@@ -44,7 +46,7 @@ func newEdge(t *testing.T) *edgeTest {
 	return e
 }
 
-// openEdge makes one that lives longer than a test: its T is for each to set.
+// openEdge makes one that lives longer than a test: its T is for each to set. Its streams end as soon as they have begun, and nobody waits for anything.
 func openEdge(t testing.TB, dir string, drivers map[string]vm.Driver) *edgeTest {
 	t.Helper()
 	engine, err := bolt.Open(dir)
@@ -63,7 +65,9 @@ func openEdge(t testing.TB, dir string, drivers map[string]vm.Driver) *edgeTest 
 	}
 	e.reconciler = push.New(push.Options{Store: e.store, Drivers: drivers, Logger: log})
 	e.metrics = metrics.New(log)
-	e.handler, err = New(Options{Store: e.store, Push: e.reconciler, Metrics: e.metrics, Version: Version{Version: "test"}, Logger: log})
+	ended, end := context.WithCancel(context.Background())
+	end()
+	e.handler, err = New(Options{Store: e.store, Push: e.reconciler, Metrics: e.metrics, Version: Version{Version: "test"}, Logger: log, Streams: ended})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +130,7 @@ func (e *edgeTest) do(method, target, body string, headers ...string) *answer {
 func (e *edgeTest) serve(r *http.Request) *answer {
 	e.Helper()
 	w := httptest.NewRecorder()
-	e.handler.ServeHTTP(w, r)
+	e.handler.ServeHTTP(unlimited{w}, r)
 	a := &answer{status: w.Code, header: w.Header(), body: w.Body.Bytes()}
 	e.conforms(r, a)
 	if a.status >= 400 && r.Method != http.MethodHead {
@@ -142,6 +146,12 @@ func (e *edgeTest) serve(r *http.Request) *answer {
 	}
 	return a
 }
+
+// unlimited is an answer that takes as long as it takes.
+type unlimited struct{ *httptest.ResponseRecorder }
+
+func (unlimited) SetReadDeadline(time.Time) error  { return nil }
+func (unlimited) SetWriteDeadline(time.Time) error { return nil }
 
 // expect makes a request that must end with a status, and decodes the answer into v unless that is nil.
 func (e *edgeTest) expect(status int, method, target, body string, v any, headers ...string) *answer {
@@ -251,15 +261,33 @@ func (e *edgeTest) conforms(r *http.Request, a *answer) {
 		e.Errorf("%s answered %s", op.ID, a.header.Get("Content-Type"))
 		return
 	}
-	var body any
-	if err := json.Unmarshal(a.body, &body); err != nil {
-		e.Errorf("%s answered %s", op.ID, a.body)
+	if response.Schema.Format == "binary" {
+		for line := range bytes.Lines(a.body) {
+			e.fits(op.ID+" "+strconv.Itoa(a.status), eventSchema(), line)
+		}
 		return
 	}
-	if err := validate.AgainstSchema(response.Schema, body, strfmt.Default); err != nil {
-		e.Errorf("%s answered what its schema does not allow: %v: %s", op.ID, err, a.body)
+	e.fits(op.ID+" "+strconv.Itoa(a.status), response.Schema, a.body)
+}
+
+// eventSchema is that of a line of the feed.
+func eventSchema() *spec.Schema {
+	schema := specification().Definitions["Event"]
+	return &schema
+}
+
+// fits holds a document against its schema.
+func (e *edgeTest) fits(at string, schema *spec.Schema, text []byte) {
+	e.Helper()
+	var body any
+	if err := json.Unmarshal(text, &body); err != nil {
+		e.Errorf("%s answered %s", at, text)
+		return
 	}
-	undescribed(e, op.ID+" "+strconv.Itoa(a.status), response.Schema, body)
+	if err := validate.AgainstSchema(schema, body, strfmt.Default); err != nil {
+		e.Errorf("%s answered what its schema does not allow: %v: %s", at, err, text)
+	}
+	undescribed(e, at, schema, body)
 }
 
 // undescribed finds fields that the schema does not have: the schema itself would let them pass.
