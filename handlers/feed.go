@@ -66,10 +66,12 @@ func (s *stream) WriteResponse(w http.ResponseWriter, _ runtime.Producer) {
 	defer out.close()
 	err := s.follow(out)
 	switch {
-	case s.streams.Err() != nil || s.request.Context().Err() != nil:
-		return // the server is about to stop, or the client left
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case s.streams.Err() != nil:
+		return // the server is about to stop
+	case errors.Is(err, os.ErrDeadlineExceeded): // this ends the request's context, too
 		s.metrics.WatchCut(metrics.CutStalled)
+	case s.request.Context().Err() != nil:
+		return // the client left
 	case errors.Is(err, store.ErrCompacted):
 		s.metrics.WatchCut(metrics.CutBehind)
 	}
@@ -79,10 +81,7 @@ func (s *stream) WriteResponse(w http.ResponseWriter, _ runtime.Producer) {
 // follow writes what comes, and a heartbeat at the beginning and when nothing came for a while.
 func (s *stream) follow(out *lineWriter) error {
 	ctx := s.request.Context()
-	if err := out.begin(); err != nil {
-		return err
-	}
-	if err := s.heartbeat(out); err != nil {
+	if err := out.begin(s.heartbeat()); err != nil {
 		return err
 	}
 	quiet := time.NewTimer(s.every)
@@ -90,7 +89,9 @@ func (s *stream) follow(out *lineWriter) error {
 	for due := false; ; {
 		list, err := s.sub.Take(ctx)
 		if err != nil {
-			s.log.Warn("a watch ends early", "request", requestID(s.request), "at", s.sub.Revision(), "error", err)
+			if ctx.Err() == nil {
+				s.log.Warn("watch ends early", "request", requestID(s.request), "at", s.sub.Revision(), "error", err)
+			}
 			return err
 		}
 		for _, n := range list {
@@ -102,7 +103,9 @@ func (s *stream) follow(out *lineWriter) error {
 		case len(list) > 0:
 			err = out.flush()
 		case due: // now that all is taken
-			err = s.heartbeat(out)
+			if err = out.write(s.heartbeat()); err == nil {
+				err = out.flush()
+			}
 		default:
 			select {
 			case <-s.sub.News():
@@ -124,12 +127,8 @@ func (s *stream) follow(out *lineWriter) error {
 }
 
 // heartbeat says up to where everything was written.
-func (s *stream) heartbeat(out *lineWriter) error {
-	text := eventLine(&store.Event{Revision: s.sub.Revision(), Time: time.Now().UTC(), Action: actionHeartbeat})
-	if err := out.write(text); err != nil {
-		return err
-	}
-	return out.flush()
+func (s *stream) heartbeat() []byte {
+	return eventLine(&store.Event{Revision: s.sub.Revision(), Time: time.Now().UTC(), Action: actionHeartbeat})
 }
 
 // actionHeartbeat is that of a line which tells of no commit.

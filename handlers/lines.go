@@ -30,8 +30,20 @@ func (l *lineWriter) hurry() {
 	_ = l.connection.SetWriteDeadline(time.Now().Add(lastWrite)) // a connection that is gone needs none
 }
 
-// begin lets the connection stay open without a request being read from it.
-func (l *lineWriter) begin() error { return l.connection.SetReadDeadline(time.Time{}) }
+// begin lets the connection stay open without a request being read from it, and writes the first line, even when the stream is to end already: the client
+// then knows where to go on.
+func (l *lineWriter) begin(line []byte) error {
+	if err := l.connection.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	if err := l.connection.SetWriteDeadline(time.Now().Add(l.patience)); err != nil {
+		return err
+	}
+	if _, err := l.Write(line); err != nil {
+		return err
+	}
+	return l.connection.Flush()
+}
 
 // write may keep the line until flush.
 func (l *lineWriter) write(line []byte) error {
