@@ -280,7 +280,9 @@ func (c *clientTest) feedCalls() []clientCall {
 			var lines bytes.Buffer
 			_, err := c.Feed.WatchContext(ctx, feed.NewWatchParams().WithSince(new(uint64(1))).WithKind([]string{"vm"}).WithExecutor([]string{"web-1"}).WithHeartbeat(new("1m")), &lines)
 			var e models.Event
-			return answered(err, func() bool { return json.Unmarshal(lines.Bytes(), &e) == nil && e.Action == "heartbeat" && e.Revision == 1 })
+			return answered(err, func() bool {
+				return json.Unmarshal(lines.Bytes(), &e) == nil && e.Action == "heartbeat" && e.Revision == 1
+			})
 		}},
 		{"getExecutor", func() error { // nobody waits here
 			_, err := c.Executors.GetExecutorContext(ctx, executors.NewGetExecutorParams().WithID("web-1").WithWait(new("1m")).WithSince(new(c.now())))

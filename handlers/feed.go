@@ -10,13 +10,18 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	apierrors "github.com/go-openapi/errors"
 	"github.com/go-openapi/runtime"
+	"github.com/go-openapi/runtime/middleware"
 
 	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/models"
 	"github.com/vmexecutor/config-server/restapi/operations/feed"
 	"github.com/vmexecutor/config-server/store"
 )
+
+// linesMediaType is that of a stream of JSON documents, each on a line.
+const linesMediaType = "application/x-ndjson"
 
 type feedHandlers struct {
 	store    *store.Store
@@ -32,6 +37,9 @@ func (h *feedHandlers) watch(params feed.WatchParams) (feed.WatchResponder, erro
 		return nil, err
 	}
 	r := params.HTTPRequest
+	if middleware.NegotiateContentType(r, []string{linesMediaType}, "") == "" { // the runtime offers JSON as well
+		return nil, apierrors.InvalidResponseFormat(r.Header.Get("Accept"), []string{linesMediaType})
+	}
 	sub, err := h.store.Subscribe(r.Context(), params.Since, shown(params))
 	if err != nil {
 		return nil, err
@@ -57,6 +65,7 @@ type stream struct {
 func (s *stream) WriteResponse(w http.ResponseWriter, _ runtime.Producer) {
 	defer s.sub.Close()
 	defer s.metrics.WatchOpened()()
+	w.Header().Set("Content-Type", linesMediaType)
 	w.Header().Set("Cache-Control", "no-store")
 	if requestOf(s.request).head {
 		w.WriteHeader(http.StatusOK)

@@ -47,9 +47,9 @@ func newEdge(t *testing.T) *edgeTest {
 }
 
 // openEdge makes one that lives longer than a test: its T is for each to set. Its streams end as soon as they have begun, and nobody waits for anything.
-func openEdge(t testing.TB, dir string, drivers map[string]vm.Driver) *edgeTest {
+func openEdge(t testing.TB, dir string, drivers map[string]vm.Driver, options ...bolt.Option) *edgeTest {
 	t.Helper()
-	engine, err := bolt.Open(dir)
+	engine, err := bolt.Open(dir, options...)
 	if err != nil {
 		t.Fatal(err)
 	}

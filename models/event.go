@@ -46,7 +46,7 @@ type Event struct {
 	// Dotted paths of the fields that changed, of an `update`, `report` or `drift`. A list or an address is one field, an entry that came or went is one.
 	//
 	// Example: ["sessions.web-1.exitStatus","sessions.web-1.detail.stopTime"]
-	Fields []string `json:"fields"`
+	Fields []string `json:"fields,omitempty"`
 
 	// The executor's id, also of an event about its VM, or the container network's name.
 	// Example: web-1

@@ -2406,6 +2406,7 @@ func init() {
           "items": {
             "type": "string"
           },
+          "x-omitempty": true,
           "example": [
             "sessions.web-1.exitStatus",
             "sessions.web-1.detail.stopTime"
@@ -6868,6 +6869,7 @@ func init() {
           "items": {
             "type": "string"
           },
+          "x-omitempty": true,
           "example": [
             "sessions.web-1.exitStatus",
             "sessions.web-1.detail.stopTime"
