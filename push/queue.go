@@ -93,14 +93,18 @@ func (q *queue) push(t task, e *entry) {
 }
 
 // wait adds t and waits until a run that began after the call has ended.
-func (q *queue) wait(ctx context.Context, t task) error {
+func (q *queue) wait(ctx context.Context, t task, c class) error {
 	q.mu.Lock()
 	if q.closed {
 		q.mu.Unlock()
 		return ErrStopped
 	}
 	ended := make(chan struct{})
-	e := q.addLocked(t, fromClient)
+	if e := q.tasks[t]; e != nil && e.retry != nil {
+		e.failed = false // whoever waits does not wait for a retry
+	}
+	e := q.addLocked(t, c)
+	e.whole = true
 	e.waiters = append(e.waiters, ended)
 	q.mu.Unlock()
 	select {
@@ -178,6 +182,13 @@ func (q *queue) done(t task, again time.Duration, failed bool) {
 	}
 }
 
+// stopped reports whether the queue is closed.
+func (q *queue) stopped() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}
+
 // depth gives how many tasks wait for a worker, and since when the first of them does.
 func (q *queue) depth() (n int, oldest time.Time) {
 	q.mu.Lock()
@@ -192,17 +203,6 @@ func (q *queue) depth() (n int, oldest time.Time) {
 		}
 	}
 	return n, oldest
-}
-
-// busy gives the tasks that wait or are worked on.
-func (q *queue) busy() map[task]bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	busy := make(map[task]bool, len(q.tasks))
-	for t := range q.tasks {
-		busy[t] = true
-	}
-	return busy
 }
 
 // close ends every next, and every wait whose run will not come.

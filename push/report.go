@@ -31,22 +31,27 @@ func (r *Reconciler) accept(ctx context.Context, l *look, report reportFunc) err
 		case err != nil:
 			return err
 		}
-		accepted, binding := *e, *l.e.Binding
-		if e.Binding != nil {
-			binding = *e.Binding
-		}
-		binding.Base = base
-		accepted.Binding = &binding
-		l.e = &accepted
-		break
+		return r.goOn(l, e, base)
 	}
 	return r.ask(l)
 }
 
+// goOn has the look go on with the executor that took what it found.
+func (r *Reconciler) goOn(l *look, e *store.Executor, base map[string]string) error {
+	accepted, binding := *e, *l.e.Binding
+	if e.Binding != nil {
+		binding = *e.Binding
+	}
+	binding.Base = base
+	accepted.Binding = &binding
+	l.e = &accepted
+	return r.ask(l)
+}
+
 // report stores what the guest says: it is what the VM is compared with from now on.
-func (r *Reconciler) report(id, instance string) reportFunc {
+func (r *Reconciler) report(id, instance string, seen store.Sighting) reportFunc {
 	return func(ctx context.Context, base map[string]string, apply applyFunc) (*store.Executor, error) {
-		return r.Store.Report(ctx, id, instance, base, apply)
+		return r.Store.Report(ctx, id, instance, base, seen, apply)
 	}
 }
 

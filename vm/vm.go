@@ -32,11 +32,19 @@ type State struct {
 	// Power at that instant.
 	Power Power
 	// Epoch changes whenever the VM was switched on or off, or reverted to a snapshot: its keys may then
-	// have earlier values, which nobody reported. It says nothing but "the same" or "not the same".
+	// have earlier values, which nobody reported. It may change at other times too, such as when a snapshot is made,
+	// but not when the VM is suspended or resumed. It says nothing but "the same" or "not the same".
 	Epoch string
+	// Boot names the run of a VM from its being switched on to its being switched off. A VM that is suspended, or of which a
+	// snapshot is made, is in the same one; one that is reverted and runs is in another. It is empty where the hypervisor tells
+	// of none: then each Epoch is one.
+	Boot string
 	// Version changes whenever the hypervisor changes the VM's configuration. It says nothing
 	// but "the same" or "not the same"; it is empty where the hypervisor has no such thing.
 	Version string
+	// Booting says that the VM is on, and that its guest has not told yet which boot this is: what belongs to one boot waits
+	// until Epoch can be trusted. Only a Host knows.
+	Booting bool
 }
 
 // Change is what one Apply does to a VM.
@@ -49,6 +57,8 @@ type Change struct {
 	// Version is that of the State that the change was computed from. When it is not empty and
 	// the VM has changed since, nothing is applied and the answer is ErrConflict.
 	Version string
+	// Revision is the executor's that the change leads to.
+	Revision uint64
 }
 
 // Empty reports whether there is nothing to do.

@@ -1,6 +1,6 @@
 // Command demo shows the main job from end to end, with checks at every step: it starts a server on
 // embedded defaults, creates an executor with the generated client, has it delivered to a simulated
-// VM, reads that VM back over the vSphere API, and cleans up. It is a client like any other: what it
+// VM, reads that VM back over the vSphere API, plays the guest of a VM without vSphere with the tether, and cleans up. It is a client like any other: what it
 // knows of the server is its API, and what it knows of the VM comes from the hypervisor.
 package main
 
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -19,7 +20,7 @@ import (
 const limit = time.Minute
 
 func main() {
-	binary := flag.String("server", "bin/config-server", "the server's binary")
+	binary := flag.String("server", "bin/config-server", "the server's binary; the tether's is beside it")
 	flag.Parse()
 	// The closed pipe of `make demo | head`, too, is for the server to hear of: it would be left behind.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGPIPE)
@@ -52,7 +53,7 @@ func run(ctx context.Context, binary string) (err error) {
 	}()
 	table([]string{"API", server.api}, []string{"vSphere simulator", server.simulator})
 
-	if err := tell(ctx, server); err != nil {
+	if err := tell(ctx, server, filepath.Join(filepath.Dir(binary), "tether")); err != nil {
 		return err
 	}
 
@@ -65,13 +66,14 @@ func run(ctx context.Context, binary string) (err error) {
 }
 
 // tell is the story between the server's start and its end.
-func tell(ctx context.Context, server *server) (err error) {
+func tell(ctx context.Context, server *server, tether string) (err error) {
 	s, err := newStory(ctx, server)
 	if err != nil {
 		return err
 	}
+	s.tether = tether
 	defer func() { err = errors.Join(err, s.driver.Close(context.WithoutCancel(ctx))) }()
-	for _, part := range []func(context.Context) error{s.create, s.bind, s.show, s.change, s.remove} {
+	for _, part := range []func(context.Context) error{s.create, s.bind, s.show, s.change, s.beGuest, s.remove} {
 		if err := part(ctx); err != nil {
 			return err
 		}

@@ -23,6 +23,7 @@ type story struct {
 	api      *client.Config    // the server's
 	driver   *vsphere.Driver   // to read the VM with, past the server
 	instance string            // the VM
+	tether   string            // the guest command's binary
 	others   map[string]string // what the VM held before: keys of other tools
 }
 
