@@ -27,7 +27,7 @@ import (
 // stopLimit is how long a stop waits for requests that are under way.
 const stopLimit = 10 * time.Second
 
-// Run serves until ctx ends, then stops in order: requests finish, pushes stop at a safe point,
+// Run serves until ctx ends, then stops in order: streams end, requests finish, pushes stop at a safe point,
 // the store closes. An error says what kept the server from starting, or broke it.
 func Run(ctx context.Context, o Options) (err error) {
 	if err := o.validate(); err != nil {
@@ -73,7 +73,11 @@ func Run(ctx context.Context, o Options) (err error) {
 		Store: st, Drivers: drivers, Observer: observer{figures}, Logger: log, Rate: o.PushRate, Resync: o.Resync,
 	})
 	figures.Watch(sources(st, reconciler, drivers, guests))
-	handler, err := handlers.New(handlers.Options{Store: st, Push: reconciler, Metrics: figures, Version: version(), Logger: log})
+	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
+	defer endStreams()
+	handler, err := handlers.New(handlers.Options{
+		Store: st, Push: reconciler, Metrics: figures, Version: version(), Logger: log, Streams: streams,
+	})
 	if err != nil {
 		return err
 	}
@@ -85,11 +89,25 @@ func Run(ctx context.Context, o Options) (err error) {
 	if addresses.Simulator != "" {
 		log.Info("listening", "what", "vsphere simulator", "url", addresses.Simulator)
 	}
-	return o.serve(ctx, log, reconciler, handler, listeners, addresses)
+	server := newServer(handler, log)
+	server.RegisterOnShutdown(endStreams)
+	return o.serve(ctx, log, reconciler, server, listeners, addresses)
+}
+
+// newServer makes the HTTP server. What takes longer than its limits, a stream or a wait for a change, sets its own.
+func newServer(handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		WriteTimeout:      2 * time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
 }
 
 // serve runs the reconciler and the HTTP server until ctx ends or one of them fails.
-func (o *Options) serve(ctx context.Context, log *slog.Logger, reconciler *push.Reconciler, handler http.Handler, listeners []net.Listener, addresses Addresses) error {
+func (o *Options) serve(ctx context.Context, log *slog.Logger, reconciler *push.Reconciler, server *http.Server, listeners []net.Listener, addresses Addresses) error {
 	failed := make(chan error, len(listeners)+1)
 	pushCtx, stopPush := context.WithCancel(context.WithoutCancel(ctx))
 	pushed := make(chan struct{})
@@ -99,14 +117,6 @@ func (o *Options) serve(ctx context.Context, log *slog.Logger, reconciler *push.
 			failed <- fmt.Errorf("push: %w", err)
 		}
 	}()
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute,
-		WriteTimeout:      2 * time.Minute,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
 	for _, l := range listeners {
 		go func() {
 			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -1,12 +1,15 @@
 package handlers
 
 import (
+	"bytes"
+	"encoding/json"
 	"slices"
 	"time"
 
 	"github.com/vmexecutor/config-server/client/endpoints"
 	"github.com/vmexecutor/config-server/client/execs"
 	"github.com/vmexecutor/config-server/client/executors"
+	"github.com/vmexecutor/config-server/client/feed"
 	"github.com/vmexecutor/config-server/client/mounts"
 	"github.com/vmexecutor/config-server/client/networks"
 	"github.com/vmexecutor/config-server/client/push"
@@ -268,6 +271,36 @@ func (c *clientTest) vmCalls() []clientCall {
 			return err
 		}},
 	}
+}
+
+func (c *clientTest) feedCalls() []clientCall {
+	ctx := c.Context()
+	return []clientCall{
+		{"watch", func() error { // the stream ends as soon as it has begun
+			var lines bytes.Buffer
+			_, err := c.Feed.WatchContext(ctx, feed.NewWatchParams().WithSince(new(uint64(1))).WithKind([]string{"vm"}).WithExecutor([]string{"web-1"}).WithHeartbeat(new("1m")), &lines)
+			var e models.Event
+			return answered(err, func() bool {
+				return json.Unmarshal(lines.Bytes(), &e) == nil && e.Action == "heartbeat" && e.Revision == 1
+			})
+		}},
+		{"getExecutor", func() error { // nobody waits here
+			_, err := c.Executors.GetExecutorContext(ctx, executors.NewGetExecutorParams().WithID("web-1").WithWait(new("1m")).WithSince(new(c.now())))
+			if known, ok := err.(*executors.GetExecutorNotModified); !ok || known.ETag == "" { //nolint:errorlint // the generated client wraps nothing
+				return errAnswer
+			}
+			return nil
+		}},
+	}
+}
+
+// now is the store's revision.
+func (c *clientTest) now() uint64 {
+	revision, err := c.store.Revision(c.Context())
+	if err != nil {
+		c.Fatal(err)
+	}
+	return revision
 }
 
 func (c *clientTest) removals() []clientCall {

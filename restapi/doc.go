@@ -35,6 +35,7 @@
 //
 //	Produces:
 //	  - application/json
+//	  - application/x-ndjson
 //
 // swagger:meta
 package restapi

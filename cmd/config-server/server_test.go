@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/vmexecutor/config-server/models"
 )
 
 // binary is the server as users run it, built once for all tests; built is the directory it is in.
@@ -173,6 +175,33 @@ func (s *server) try(method, path, body string, headers ...string) (answer, erro
 	defer resp.Body.Close()
 	read, err := io.ReadAll(resp.Body)
 	return answer{status: resp.StatusCode, header: resp.Header, body: read}, err
+}
+
+// watch reads the feed until an event is the last one that is wanted.
+func (s *server) watch(path string, last func(*models.Event) bool) {
+	s.Helper()
+	r, err := s.request("GET", path, "")
+	if err != nil {
+		s.Fatal(err)
+	}
+	resp, err := (&http.Client{Transport: s.opinion}).Do(r)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer resp.Body.Close()
+	for lines := bufio.NewReader(resp.Body); ; {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			s.Fatalf("GET %s: %d %s: %v", path, resp.StatusCode, line, err)
+		}
+		e := new(models.Event)
+		if err := json.Unmarshal(line, e); err != nil {
+			s.Fatal(err)
+		}
+		if last(e) {
+			return
+		}
+	}
 }
 
 func (s *server) request(method, path, body string, headers ...string) (*http.Request, error) {

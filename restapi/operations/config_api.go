@@ -18,6 +18,7 @@ import (
 	"github.com/vmexecutor/config-server/restapi/operations/endpoints"
 	"github.com/vmexecutor/config-server/restapi/operations/execs"
 	"github.com/vmexecutor/config-server/restapi/operations/executors"
+	"github.com/vmexecutor/config-server/restapi/operations/feed"
 	"github.com/vmexecutor/config-server/restapi/operations/mounts"
 	"github.com/vmexecutor/config-server/restapi/operations/networks"
 	"github.com/vmexecutor/config-server/restapi/operations/push"
@@ -300,6 +301,12 @@ func NewConfigAPI(spec *loads.Document) *ConfigAPI {
 
 			return vm.PutVMNotImplemented(), nil
 		}),
+
+		FeedWatchHandler: feed.WatchHandlerFunc(func(params feed.WatchParams) (feed.WatchResponder, error) {
+			_ = params
+
+			return feed.WatchNotImplemented(), nil
+		}),
 	}
 }
 
@@ -352,6 +359,7 @@ type ConfigAPI struct {
 
 	// JSONProducer registers a producer for the following mime types:
 	//   - application/json
+	//   - application/x-ndjson
 	JSONProducer runtime.Producer
 
 	// ExecutorsCreateExecutorHandler sets the operation handler for the create executor operation
@@ -438,6 +446,8 @@ type ConfigAPI struct {
 	SessionsPutSessionHandler sessions.PutSessionHandler
 	// VMPutVMHandler sets the operation handler for the put VM operation
 	VMPutVMHandler vm.PutVMHandler
+	// FeedWatchHandler sets the operation handler for the watch operation
+	FeedWatchHandler feed.WatchHandler
 
 	// ServeError is called when an error is received, there is a default handler
 	// but you can set your own with this
@@ -641,6 +651,9 @@ func (o *ConfigAPI) Validate() error {
 	if o.VMPutVMHandler == nil {
 		unregistered = append(unregistered, "vm.PutVMHandler")
 	}
+	if o.FeedWatchHandler == nil {
+		unregistered = append(unregistered, "feed.WatchHandler")
+	}
 
 	if len(unregistered) > 0 {
 		return fmt.Errorf("missing registration: %s", strings.Join(unregistered, ", "))
@@ -691,8 +704,11 @@ func (o *ConfigAPI) ConsumersFor(mediaTypes []string) map[string]runtime.Consume
 func (o *ConfigAPI) ProducersFor(mediaTypes []string) map[string]runtime.Producer {
 	result := make(map[string]runtime.Producer, len(mediaTypes))
 	for _, mt := range mediaTypes {
-		if mt == "application/json" {
+		switch mt {
+		case "application/json":
 			result["application/json"] = o.JSONProducer
+		case "application/x-ndjson":
+			result["application/x-ndjson"] = o.JSONProducer
 		}
 
 		if p, ok := o.customProducers[mt]; ok {
@@ -902,6 +918,10 @@ func (o *ConfigAPI) initHandlerCache() {
 		o.handlers["PUT"] = make(map[string]http.Handler)
 	}
 	o.handlers["PUT"]["/v1/executors/{id}/vm"] = vm.NewPutVM(o.context, o.VMPutVMHandler)
+	if o.handlers["GET"] == nil {
+		o.handlers["GET"] = make(map[string]http.Handler)
+	}
+	o.handlers["GET"]["/v1/watch"] = feed.NewWatch(o.context, o.FeedWatchHandler)
 }
 
 // Serve creates a http handler to serve the API over HTTP
