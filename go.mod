@@ -32,6 +32,7 @@ require (
 	github.com/creack/pty v1.1.24 // terminals of sessions
 	github.com/insomniacslk/dhcp v0.0.0-20260901064844-234b97448fae // asks for addresses; it makes no releases, and is worked on
 	github.com/moby/sys/mount v0.3.5 // the options of mount(8) as the kernel takes them
+	github.com/moby/sys/mountinfo v0.7.2 // what is mounted already
 	github.com/moby/sys/user v0.5.0 // users and groups of the guest's own lists, without cgo
 	github.com/vishvananda/netlink v1.3.1 // addresses and routes
 	golang.org/x/sys v0.49.0
@@ -73,7 +74,6 @@ require (
 	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/mdlayher/packet v1.1.2 // indirect
 	github.com/mdlayher/socket v0.8.0 // indirect
-	github.com/moby/sys/mountinfo v0.7.2 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/oklog/ulid/v2 v2.1.2 // indirect
 	github.com/pierrec/lz4/v4 v4.1.22 // indirect
