@@ -35,6 +35,8 @@ require (
 	pgregory.net/rapid v1.3.0 // property tests of the codec
 )
 
+require github.com/google/btree v1.1.3
+
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
