@@ -15,6 +15,7 @@ require (
 	github.com/go-openapi/swag/stringutils v0.29.2
 	github.com/go-openapi/swag/typeutils v0.29.2
 	github.com/go-openapi/validate v1.0.1
+	github.com/google/btree v1.1.3 // an ordered map whose copies cost nothing, for the store in memory
 	github.com/google/uuid v1.6.0 // the one spelling of instance UUIDs
 	github.com/jessevdk/go-flags v1.6.1 // the command line
 	github.com/prometheus/client_golang v1.25.0 // counts, and writes the counts as every Prometheus reads them
@@ -34,8 +35,6 @@ require (
 	golang.org/x/tools v0.52.0 // stories of the reconciler, as txtar files
 	pgregory.net/rapid v1.3.0 // property tests of the codec
 )
-
-require github.com/google/btree v1.1.3
 
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
