@@ -19,8 +19,10 @@ func (e *Engine) Backup(ctx context.Context, begin func(size int64) (io.Writer, 
 		if err != nil {
 			return err
 		}
-		_, err = tx.WriteTo(&untilDone{ctx, w})
-		return err
+		if _, err = tx.WriteTo(&untilDone{ctx, w}); err != nil {
+			return firstOf(ctx.Err(), err) // bbolt wraps by text alone
+		}
+		return nil
 	})
 }
 

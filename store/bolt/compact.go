@@ -92,7 +92,7 @@ func (e *Engine) copyTo(ctx context.Context, path string) (*bbolt.DB, error) {
 		return nil, err
 	}
 	fresh.NoSync = true // until it is the store
-	if err := bbolt.Compact(fresh, e.db.Load(), copyBytes); err != nil {
+	if err := e.view(func(from *bbolt.Tx) error { return copyAll(fresh, from) }); err != nil {
 		return fresh, err
 	}
 	for range rounds {
@@ -115,6 +115,37 @@ func (e *Engine) copyTo(ctx context.Context, path string) (*bbolt.DB, error) {
 		}
 	}
 	return fresh, fresh.Sync()
+}
+
+// copyAll copies what one transaction sees. (bbolt.Compact commits its last part after it has closed the transaction that it reads from:
+// what that refers to may have been written over by then.)
+func copyAll(fresh *bbolt.DB, from *bbolt.Tx) error {
+	for _, name := range [][]byte{keysBucket, logBucket, metaBucket} {
+		cursor := from.Bucket(name).Cursor()
+		for k, v := cursor.First(); ; {
+			err := fresh.Update(func(to *bbolt.Tx) error {
+				b, err := to.CreateBucketIfNotExists(name)
+				if err != nil {
+					return err
+				}
+				b.FillPercent = 1
+				for size := 0; k != nil && size < copyBytes; k, v = cursor.Next() {
+					if err := b.Put(k, v); err != nil {
+						return err
+					}
+					size += len(k) + len(v)
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+			if k == nil {
+				break
+			}
+		}
+	}
+	return nil
 }
 
 // follow brings a copy up to date, in which these keys may be old.
