@@ -13,6 +13,7 @@ import (
 
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/store"
+	"github.com/vmexecutor/config-server/store/memory"
 	"github.com/vmexecutor/config-server/vm"
 )
 
@@ -42,14 +43,13 @@ type model struct {
 	*testing.T
 	seed  uint64
 	rng   *rand.Rand
-	mem   *memory
 	store *store.Store
 	hv    *hypervisor
 	r     *Reconciler
 	stop  func()
 	n     int      // for values that were never before
 	done  []string // the last steps
-	fed   int      // events that were looked at
+	fed   uint64   // events that were looked at
 	vms   []string
 	ids   []string
 	held  map[string]*ledger // by executor and field
@@ -57,8 +57,8 @@ type model struct {
 }
 
 func newModel(t *testing.T, seed uint64) *model {
-	m := &model{T: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0)), mem: newMemory(), held: map[string]*ledger{}, bound: map[string]int{}}
-	st, err := store.New(m.mem, store.Options{})
+	m := &model{T: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0)), held: map[string]*ledger{}, bound: map[string]int{}}
+	st, err := store.New(memory.New(store.History{Commits: 1 << 40}), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/store/bolt"
+	"github.com/vmexecutor/config-server/store/memory"
+	"github.com/vmexecutor/config-server/store/storetest"
 )
 
 // fixture is a store on disk. At the end of a test it checks what must always hold, and that a store
@@ -22,11 +24,13 @@ import (
 type fixture struct {
 	*testing.T
 	*store.Store
-	engine  store.Engine
-	dir     string
-	options store.Options
-	secrets []string // that no event may contain
-	race    func()   // run once, before the next commit: somebody else is quicker
+	engine   store.Engine
+	reopened func(store.Engine) store.Engine // what a restart makes of an engine; nil is one on disk
+	dir      string
+	options  store.Options
+	secrets  []string // that no event may contain
+	tampered bool     // something was written behind the store's back
+	race     func()   // run once, before the next commit: somebody else is quicker
 }
 
 func open(t *testing.T) *fixture {
@@ -37,10 +41,33 @@ func open(t *testing.T) *fixture {
 	return f
 }
 
+// openInMemory is a store on the other engine.
+func openInMemory(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{T: t, reopened: func(e store.Engine) store.Engine {
+		if e == nil {
+			return memory.New(store.DefaultHistory)
+		}
+		return e.(*racing).Engine.(*memory.Engine).Reopen()
+	}}
+	f.begin()
+	t.Cleanup(f.end)
+	return f
+}
+
+// engines are those that a test runs on which is about what they may do differently.
+var engines = map[string]func(*testing.T) *fixture{"bolt": open, "memory": openInMemory}
+
 func (f *fixture) begin() {
 	f.Helper()
-	engine, err := bolt.Open(f.dir)
-	f.must(err)
+	var engine store.Engine
+	var err error
+	if f.reopened != nil {
+		engine = f.reopened(f.engine)
+	} else {
+		engine, err = bolt.Open(f.dir)
+		f.must(err)
+	}
 	f.engine = &racing{engine, f}
 	f.Store, err = store.New(f.engine, f.options)
 	f.must(err)
@@ -57,6 +84,9 @@ func (f *fixture) end() {
 	before := f.content()
 	f.checkFeed()
 	f.checkKeys()
+	if !f.tampered {
+		storetest.Sound(f, f.engine.(*racing).Engine)
+	}
 	f.reopen()
 	if after := f.content(); !reflect.DeepEqual(before, after) {
 		f.Errorf("after opening it again the store holds\n%+v\nand held\n%+v", after, before)
