@@ -78,3 +78,28 @@ func BenchmarkWatch(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/commits, "ns/event")
 }
+
+// BenchmarkVerify reads a whole store, as every start does.
+func BenchmarkVerify(b *testing.B) {
+	e := filled(b, 100_000, 10_000)
+	size := e.Stats().Size
+	b.SetBytes(size)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Verify(e.path); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkTrim is a commit that drops two others, of a full history.
+func BenchmarkTrim(b *testing.B) {
+	e := filled(b, 100_000, 1)
+	e.history = store.History{Commits: 1}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := e.Commit(b.Context(), store.Txn{Event: bytes.Repeat([]byte("e"), 300)}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
@@ -29,10 +30,14 @@ type Engine struct {
 
 	turn    chan struct{} // whoever has put something in writes
 	queue   queue
-	changed *keySet // keys that were written since a compaction began; nil when there is none. Under turn
-	broken  error   // why nothing is written any more. Under turn
-	apply   func(c *change, t store.Txn) error
-	counts  struct{ commits, transactions atomic.Uint64 }
+	changed *keySet  // keys that were written since a compaction began; nil when there is none. Under turn
+	last    struct { // what the groups that were committed tell of the next. Under turn
+		writes int
+		took   time.Duration
+	}
+	broken error // why nothing is written any more. Under turn
+	apply  func(c *change, t store.Txn) error
+	counts struct{ commits, transactions atomic.Uint64 }
 
 	mu         sync.Mutex
 	commit     chan struct{} // closed and replaced at each commit

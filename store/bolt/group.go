@@ -27,14 +27,31 @@ type write struct {
 
 // queue are the writes that wait, in their order.
 type queue struct {
-	mu   sync.Mutex
-	list []*write
+	mu      sync.Mutex
+	list    []*write
+	wanted  int           // of them
+	reached chan struct{} // closed when there are so many; nil when nobody waits for that
 }
 
 func (q *queue) add(w *write) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.list = append(q.list, w)
+	if q.reached != nil && len(q.list) >= q.wanted {
+		close(q.reached)
+		q.reached = nil
+	}
+}
+
+// await gives what is closed when so many wait; nil when they do already.
+func (q *queue) await(n int) <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.wanted, q.reached = n, nil
+	if len(q.list) < n {
+		q.reached = make(chan struct{})
+	}
+	return q.reached
 }
 
 func (q *queue) length() int {
@@ -72,7 +89,7 @@ func (q *queue) withdraw(w *write) bool {
 }
 
 // Commit implements store.Engine. Whoever finds nobody writing writes at once, for all that wait: those that come meanwhile wait
-// for the next turn together, and share its syncs. So a writer who is alone waits for nobody, and no timer runs.
+// for the next turn together, and share its syncs.
 func (e *Engine) Commit(ctx context.Context, t store.Txn) (uint64, error) {
 	if err := firstOf(ctx.Err(), t.Check()); err != nil {
 		return 0, err
@@ -105,16 +122,35 @@ func (w *write) settled() bool {
 	}
 }
 
-// gather lets those who are about to commit get into the queue. It gives way to what can run now, and waits for nothing.
+// patience is the longest that a group waits for others.
+const patience = 10 * time.Millisecond
+
+// gather lets those who are about to commit get into the queue. It gives way to those who can run now. Then, if the groups before had several,
+// it expects about as many again, for half as long as the last one took: where the processor is slower than the disk they would be late by little,
+// and each pay for syncs of their own. Who is alone is followed by a group of one, and waits for nobody.
 func (e *Engine) gather() {
 	for n := 0; n < e.queue.length(); {
 		n = e.queue.length()
 		runtime.Gosched()
 	}
+	if e.last.writes < 2 {
+		return
+	}
+	if reached := e.queue.await(e.last.writes); reached != nil {
+		limit := time.NewTimer(min(e.last.took/2, patience))
+		defer limit.Stop()
+		select {
+		case <-reached:
+		case <-limit.C:
+		}
+	}
 }
 
 // flush settles the writes of a group.
 func (e *Engine) flush(group []*write) {
+	defer func(begun time.Time) {
+		e.last.writes, e.last.took = max(len(group), e.last.writes*3/4), time.Since(begun)
+	}(time.Now())
 	begun := e.counts.commits.Load()
 	for left := group; len(left) > 0; {
 		var failed *write
