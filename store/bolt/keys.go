@@ -121,7 +121,7 @@ func stateOf(tx *bbolt.Tx) (state, error) { return decodeState(tx.Bucket(metaBuc
 func (s state) encode() []byte {
 	b := binary.BigEndian.AppendUint64(nil, s.revision)
 	b = binary.BigEndian.AppendUint64(b, s.sum)
-	b = binary.BigEndian.AppendUint64(b, uint64(s.total))
+	b = binary.BigEndian.AppendUint64(b, uint64(s.total)) //nolint:gosec // never negative
 	return binary.BigEndian.AppendUint32(b, checksum(b))
 }
 
@@ -129,5 +129,6 @@ func decodeState(b []byte) (state, error) {
 	if len(b) != 28 || checksum(b[:24]) != binary.BigEndian.Uint32(b[24:]) {
 		return state{}, fmt.Errorf("%w: its revision cannot be read", store.ErrDamaged)
 	}
-	return state{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), int64(binary.BigEndian.Uint64(b[16:]))}, nil
+	total := int64(binary.BigEndian.Uint64(b[16:])) //nolint:gosec // as it was encoded
+	return state{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), total}, nil
 }

@@ -30,7 +30,7 @@ func (l logEntry) encode() (k, v []byte) {
 	k = number(l.revision)
 	v = make([]byte, 0, entryHead+len(l.event))
 	v = binary.BigEndian.AppendUint64(v, uint64(l.time.UnixMilli()))
-	v = binary.BigEndian.AppendUint64(v, uint64(l.total))
+	v = binary.BigEndian.AppendUint64(v, uint64(l.total)) //nolint:gosec // never negative
 	v = binary.BigEndian.AppendUint32(v, checksum(k, v, l.event))
 	return k, append(v, l.event...)
 }
@@ -42,8 +42,8 @@ func decodeEntry(k, v []byte) (logEntry, error) {
 	}
 	return logEntry{
 		revision: binary.BigEndian.Uint64(k),
-		time:     time.UnixMilli(int64(binary.BigEndian.Uint64(v))),
-		total:    int64(binary.BigEndian.Uint64(v[8:])),
+		time:     time.UnixMilli(int64(binary.BigEndian.Uint64(v))), //nolint:gosec // as it was encoded
+		total:    int64(binary.BigEndian.Uint64(v[8:])), //nolint:gosec // as it was encoded
 		event:    v[entryHead:],
 	}, nil
 }

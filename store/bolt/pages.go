@@ -63,7 +63,7 @@ func readPages(file io.ReaderAt, size int64) (*pages, error) {
 	if second.txid > first.txid {
 		m = second
 	}
-	if m.end < 4 || m.end > uint64(size)/uint64(m.pageSize) {
+	if m.end < 4 || m.end > uint64(size)/uint64(m.pageSize) { //nolint:gosec // no file has less than nothing
 		return nil, damaged("it is cut off: it has %d bytes, and needs %d pages of %d", size, m.end, m.pageSize)
 	}
 	return &pages{file: file, size: int64(m.pageSize), end: m.end, seen: make([]bool, m.end), root: m.root}, nil
@@ -129,7 +129,7 @@ func (p *pages) read(id uint64) (page, error) {
 		p.seen[i] = true
 	}
 	if more > 0 {
-		data = append(data, make([]byte, int64(more)*p.size)...)
+		data = append(data, make([]byte, int64(more)*p.size)...) //nolint:gosec // it is below p.end
 		if err := p.readAt(data[p.size:], id+1); err != nil {
 			return page{}, err
 		}
@@ -138,7 +138,7 @@ func (p *pages) read(id uint64) (page, error) {
 }
 
 func (p *pages) readAt(data []byte, id uint64) error {
-	_, err := p.file.ReadAt(data, int64(id)*p.size)
+	_, err := p.file.ReadAt(data, int64(id)*p.size) //nolint:gosec // it is below p.end
 	if errors.Is(err, io.EOF) {
 		return damaged("it is cut off at page %d", id)
 	}
@@ -161,9 +161,9 @@ func parse(id uint64, data []byte) (page, error) {
 }
 
 // span is a part of a page, which an element places relative to itself.
-func (g page) span(element int, pos, length uint64) ([]byte, error) {
-	from := uint64(element) + pos
-	if least := uint64(pageHead + g.count*elementHead); from < least || from+length > uint64(len(g.data)) {
+func (g page) span(element int, pos, length int64) ([]byte, error) {
+	from := int64(element) + pos
+	if from < int64(pageHead+g.count*elementHead) || from+length > int64(len(g.data)) {
 		return nil, damaged("an element of page %d is not within it", g.id)
 	}
 	return g.data[from : from+length : from+length], nil
@@ -194,7 +194,7 @@ func (p *pages) walk(id uint64, least, limit []byte, depth int, visit func(eleme
 	children := make([]child, g.count)
 	for i := range children {
 		at := pageHead + i*elementHead
-		key, err := g.span(at, uint64(order.Uint32(g.data[at:])), uint64(order.Uint32(g.data[at+4:])))
+		key, err := g.span(at, int64(order.Uint32(g.data[at:])), int64(order.Uint32(g.data[at+4:])))
 		if err != nil {
 			return err
 		}
@@ -219,8 +219,8 @@ func (p *pages) walk(id uint64, least, limit []byte, depth int, visit func(eleme
 func (g page) leaf(least, limit []byte, visit func(element) error) error {
 	for i := range g.count {
 		at := pageHead + i*elementHead
-		flags, pos := order.Uint32(g.data[at:]), uint64(order.Uint32(g.data[at+4:]))
-		keySize, valueSize := uint64(order.Uint32(g.data[at+8:])), uint64(order.Uint32(g.data[at+12:]))
+		flags, pos := order.Uint32(g.data[at:]), int64(order.Uint32(g.data[at+4:]))
+		keySize, valueSize := int64(order.Uint32(g.data[at+8:])), int64(order.Uint32(g.data[at+12:]))
 		both, err := g.span(at, pos, keySize+valueSize)
 		if err != nil {
 			return err

@@ -55,7 +55,7 @@ func Verify(path string) (Info, error) {
 
 // verify reads the buckets of a store.
 func verify(p *pages, buckets map[string][]byte) (Info, error) {
-	info := Info{Size: int64(p.end) * p.size}
+	info := Info{Size: int64(p.end) * p.size} //nolint:gosec // no more than the size of the file
 	meta := map[string][]byte{}
 	for _, name := range [][]byte{keysBucket, logBucket, metaBucket} {
 		if buckets[string(name)] == nil {

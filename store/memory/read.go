@@ -34,8 +34,8 @@ func (s *state) holds(c store.Compare) bool {
 		kv, _ := s.keys.Get(store.KV{Key: c.Key})
 		return kv.Revision == c.Revision
 	}
-	for kv := range s.Range(c.Key) {
-		if kv.Revision > c.Revision {
+	for kv, err := range s.Range(c.Key) {
+		if err != nil || kv.Revision > c.Revision {
 			return false
 		}
 	}
@@ -98,6 +98,6 @@ func (e *Engine) since(after uint64) (changes []entry, wake <-chan struct{}, err
 	case after+1 < e.log[0].Revision:
 		return nil, nil, fmt.Errorf("watch from revision %d: %w", after, store.ErrCompacted)
 	}
-	from := int(after + 1 - e.log[0].Revision)
+	from := int(after + 1 - e.log[0].Revision) //nolint:gosec // it is within the log
 	return slices.Clone(e.log[from:min(from+batch, len(e.log))]), e.commit, nil
 }

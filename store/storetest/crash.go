@@ -33,7 +33,7 @@ func Crash(t *testing.T, rounds int, open Open) {
 	}
 	dir, last := t.TempDir(), map[string]int{}
 	for range rounds {
-		answers := killedAt(t, dir, rand.IntN(300))
+		answers := killedAt(t, dir, rand.IntN(300)) //nolint:gosec // a random moment, no secret
 		e := open(t, dir, h)
 		for _, a := range answers {
 			last[a.key] = max(last[a.key], a.value)
@@ -75,7 +75,7 @@ func killedAt(t *testing.T, dir string, enough int) (answers []answered) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), self, "-test.run", "^"+t.Name()+"$", "-test.v=false")
+	cmd := exec.CommandContext(t.Context(), self, "-test.run", "^"+t.Name()+"$", "-test.v=false") //nolint:gosec // the test itself
 	cmd.Env = append(os.Environ(), crashDir+"="+dir)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
