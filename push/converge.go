@@ -182,7 +182,7 @@ func (r *Reconciler) see(ctx context.Context, driver vm.Driver, key task, e *sto
 		}
 	}
 	if len(l.reported)+len(l.ended) > 0 {
-		if err := r.accept(ctx, l, r.report(e.Config.ID, e.Binding.Instance)); err != nil {
+		if err := r.accept(ctx, l, r.report(e.Config.ID, e.Binding.Instance, l.reportSighting())); err != nil {
 			return nil, err
 		}
 		r.Observer.Reported(len(l.reported))

@@ -48,7 +48,7 @@ func (r *Reconciler) observe(ctx context.Context, driver vm.Driver, e *store.Exe
 
 func (r *Reconciler) lookAt(e *store.Executor, state vm.State) (*look, error) {
 	l := &look{e: e, state: state, observed: r.Store.Codec().Parse(state.Keys)}
-	l.boot = e.Binding.Driver + "/" + e.Binding.Instance + "/" + state.Epoch
+	l.boot = e.Binding.Driver + "/" + e.Binding.Instance + "/" + bootOf(state)
 	holder := l.holder()
 	if e.Binding.Base == nil && !e.Binding.TakeOver && holder != "" && holder != e.Config.ID {
 		return nil, fmt.Errorf("the VM belongs to executor %q: bind with takeOver=true to replace it", holder)
@@ -57,6 +57,14 @@ func (r *Reconciler) lookAt(e *store.Executor, state vm.State) (*look, error) {
 		return nil, err
 	}
 	return l, r.findReports(l)
+}
+
+// bootOf tells the boots of a VM apart.
+func bootOf(s vm.State) string {
+	if s.Boot == "" {
+		return s.Epoch
+	}
+	return s.Boot
 }
 
 // holder is the executor that the VM says it belongs to.
@@ -209,7 +217,18 @@ func (l *look) base() map[string]string {
 
 // sighting is what is kept beside the base.
 func (l *look) sighting() store.Sighting {
-	return store.Sighting{Epoch: l.state.Epoch, Power: string(l.state.Power), Config: l.e.ConfigRevision}
+	return store.Sighting{Epoch: l.state.Epoch, Boot: bootOf(l.state), Power: string(l.state.Power), Config: l.e.ConfigRevision}
+}
+
+// reportSighting is what is kept beside the base that a report changes. Where old values may have come back, and are not put right yet,
+// the sighting stays what it was, so that they are known for what they are.
+func (l *look) reportSighting() store.Sighting {
+	before, seen := l.e.Binding.Seen, l.sighting()
+	if l.fresh() {
+		return before
+	}
+	seen.Config = before.Config
+	return seen
 }
 
 // replaces gives the read-write fields that a push overwrites, with the digests that are lost by it and that nothing remembers.
