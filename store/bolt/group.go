@@ -153,7 +153,6 @@ func (e *Engine) flush(group []*write) {
 	}(time.Now())
 	begun := e.counts.commits.Load()
 	for left := group; len(left) > 0; {
-		var failed *write
 		failed, err := e.commitGroup(left)
 		switch {
 		case failed != nil: // the others begin anew without it

@@ -43,7 +43,7 @@ func decodeEntry(k, v []byte) (logEntry, error) {
 	return logEntry{
 		revision: binary.BigEndian.Uint64(k),
 		time:     time.UnixMilli(int64(binary.BigEndian.Uint64(v))), //nolint:gosec // as it was encoded
-		total:    int64(binary.BigEndian.Uint64(v[8:])), //nolint:gosec // as it was encoded
+		total:    int64(binary.BigEndian.Uint64(v[8:])),             //nolint:gosec // as it was encoded
 		event:    v[entryHead:],
 	}, nil
 }

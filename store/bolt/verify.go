@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 
@@ -35,7 +36,11 @@ func Verify(path string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	p, err := readPages(f, size.Size())
+	return verifyFile(f, size.Size())
+}
+
+func verifyFile(f io.ReaderAt, size int64) (Info, error) {
+	p, err := readPages(f, size)
 	if err != nil {
 		return Info{}, err
 	}
