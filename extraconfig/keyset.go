@@ -158,8 +158,9 @@ func (ks KeySet) Digest() string {
 func (ks KeySet) Fields() map[string]string {
 	type pair struct{ field, key, value string }
 	var list []pair
-	for p := range ks.All() {
-		if p.leaf.scope == ReadWrite {
+	for i := range ks.refs {
+		if ks.leaves[ks.refs[i].leaf].scope == ReadWrite { // few are
+			p := ks.at(i)
 			list = append(list, pair{p.Field(), fold(p.Key), p.Value})
 		}
 	}
