@@ -15,6 +15,7 @@ require (
 	github.com/go-openapi/swag/stringutils v0.29.2
 	github.com/go-openapi/swag/typeutils v0.29.2
 	github.com/go-openapi/validate v1.0.1
+	github.com/google/btree v1.1.3 // an ordered map whose copies cost nothing, for the store in memory
 	github.com/google/uuid v1.6.0 // the one spelling of instance UUIDs
 	github.com/jessevdk/go-flags v1.6.1 // the command line
 	github.com/mdlayher/vsock v1.4.0 // sockets between a VM and its host, which the standard library does not know

@@ -18,7 +18,6 @@ import (
 	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/push"
 	"github.com/vmexecutor/config-server/store"
-	"github.com/vmexecutor/config-server/store/bolt"
 	"github.com/vmexecutor/config-server/vm"
 	"github.com/vmexecutor/config-server/vm/vsphere"
 	"github.com/vmexecutor/config-server/vm/vsphere/simulator"
@@ -40,7 +39,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	var closers closers
 	defer func() { err = errors.Join(err, closers.close(log)) }()
 
-	engine, err := bolt.Open(o.DataDir)
+	engine, err := o.openStore(log)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,9 @@ type Options struct {
 	Host       string `long:"host" value-name:"ADDRESS" default:"127.0.0.1" description:"Loopback address to serve the API on"`
 	Port       uint16 `long:"port" value-name:"PORT" default:"8080" description:"TCP port of the API; 0 picks a free one"`
 	SocketPath string `long:"socket-path" value-name:"PATH" description:"Unix socket to serve the API on too"`
-	DataDir    string `long:"data-dir" value-name:"DIR" default:"./data" description:"Directory of the store; made when it does not exist"`
+	DataDir    string `long:"data-dir" value-name:"DIR" default:"./data" description:"Directory of the store; made when it does not exist. none keeps everything in memory, and forgets it at the end"`
+
+	HistoryBytes int64 `long:"history-bytes" value-name:"N" default:"268435456" description:"Most that the kept history of changes takes, in bytes. It goes back 100,000 changes or 15 minutes, whichever is longer, as far as that allows"`
 
 	VSphereURL      string `long:"vsphere-url" value-name:"URL" description:"vCenter to push to, https://host/sdk; without one a simulator is started. Credentials: see VSPHERE_USERNAME, VSPHERE_PASSWORD and VSPHERE_CREDENTIALS_FILE in the README"`
 	VSphereInsecure bool   `long:"vsphere-insecure" description:"Do not check the vCenter's certificate"`
@@ -56,6 +58,9 @@ func (o *Options) validate() error {
 	if o.DataDir == "" {
 		errs = append(errs, errors.New("--data-dir: must not be empty"))
 	}
+	if o.HistoryBytes != 0 && o.HistoryBytes < minHistoryBytes {
+		errs = append(errs, fmt.Errorf("--history-bytes: must be at least %d", minHistoryBytes))
+	}
 	if o.PushRate < 0 || math.IsNaN(o.PushRate) || math.IsInf(o.PushRate, 0) {
 		errs = append(errs, errors.New("--push-rate: must be a number of changes a second, or 0 for no limit"))
 	}
@@ -80,7 +85,10 @@ func (o *Options) validate() error {
 	return errors.Join(errs...)
 }
 
-const maxSimulatorVMs = 10_000
+const (
+	maxSimulatorVMs = 10_000
+	minHistoryBytes = 1 << 20
+)
 
 // loopback refuses what others can reach: there is no authentication, so whoever can connect is an administrator.
 func loopback(host string) error {

@@ -3,6 +3,7 @@ package handlers
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"slices"
 	"time"
 
@@ -34,6 +35,11 @@ func (c *clientTest) systemCalls() []clientCall {
 		{"getVersion", func() error {
 			a, err := c.System.GetVersionContext(ctx, system.NewGetVersionParams())
 			return answered(err, func() bool { return a.Payload.Version == "test" })
+		}},
+		{"getBackup", func() error {
+			var file bytes.Buffer
+			_, err := c.System.GetBackupContext(ctx, system.NewGetBackupParams().WithTimeout(0), &file)
+			return answered(err, func() bool { return file.Len() > 4*os.Getpagesize() })
 		}},
 		{"getSchemaKeys", func() error {
 			a, err := c.Schema.GetSchemaKeysContext(ctx, schema.NewGetSchemaKeysParams())

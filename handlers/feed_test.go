@@ -151,7 +151,7 @@ func TestAReaderBehindTheHistoryIsCut(t *testing.T) {
 		if gone.Status != http.StatusGone || gone.Revision != 6000 {
 			b.Errorf("%+v", gone)
 		}
-	}, bolt.WithHistory(20))
+	}, bolt.WithHistory(store.History{Commits: 20}))
 }
 
 // TestStreamsEndAtAShutdown: within a second, with whatever is under way, a reader that does not read too, and while others write.

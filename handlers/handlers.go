@@ -137,6 +137,7 @@ func newAPI(o Options) (*operations.ConfigAPI, error) {
 
 	s := &systemHandlers{o.Store, o.Version}
 	api.SystemGetVersionHandler = system.GetVersionHandlerFunc(s.version)
+	api.SystemGetBackupHandler = system.GetBackupHandlerFunc((&backupHandlers{o.Store, problems{o.Logger}}).get)
 	api.SystemGetHealthHandler = system.GetHealthHandlerFunc(s.health)
 	api.SystemGetReadinessHandler = system.GetReadinessHandlerFunc(s.ready)
 	return api, api.Validate()

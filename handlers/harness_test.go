@@ -26,6 +26,7 @@ import (
 	"github.com/vmexecutor/config-server/restapi"
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/store/bolt"
+	"github.com/vmexecutor/config-server/store/storetest"
 	"github.com/vmexecutor/config-server/vm"
 )
 
@@ -54,6 +55,7 @@ func openEdge(t testing.TB, dir string, drivers map[string]vm.Driver, options ..
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		storetest.Sound(t, engine)
 		if err := engine.Close(); err != nil {
 			t.Error(err)
 		}
@@ -254,6 +256,12 @@ func (e *edgeTest) conforms(r *http.Request, a *answer) {
 	if response.Schema == nil {
 		if len(a.body) > 0 {
 			e.Errorf("%s answered %d with a body: %s", op.ID, a.status, a.body)
+		}
+		return
+	}
+	if slices.Equal(op.Produces, []string{"application/octet-stream"}) && a.status < 400 {
+		if got := a.header.Get("Content-Type"); got != op.Produces[0] || len(a.body) == 0 {
+			e.Errorf("%s answered %d bytes of %s", op.ID, len(a.body), got)
 		}
 		return
 	}

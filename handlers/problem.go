@@ -33,6 +33,8 @@ var kinds = []struct {
 	{store.ErrExpired, http.StatusGone, ""},
 	{store.ErrPrecondition, http.StatusPreconditionFailed, ""},
 	{store.ErrUnbound, http.StatusConflict, "unbound"},
+	{store.ErrNoSpace, http.StatusInsufficientStorage, ""},
+	{store.ErrNoBackup, http.StatusNotImplemented, ""},
 	{store.ErrClosed, http.StatusServiceUnavailable, ""},
 	{push.ErrStopped, http.StatusServiceUnavailable, ""},
 	{context.Canceled, http.StatusServiceUnavailable, ""},

@@ -19,7 +19,7 @@
 //	Further words are modifiers: `non-persistent` fields are delivered only while the VM is on, `secret` ones are sealed.
 //
 //	Every failure is an `application/problem+json` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent
-//	scalars have their zero value; answers say `[]` and `{}` and never `null`.
+//	scalars have their zero value; answers say `[]` and `{}` and never `null`. 507 says that the server's disk is full: nothing was changed, and the same request will do once there is room.
 //
 //	Schemes:
 //	  http
@@ -34,6 +34,7 @@
 //	  - application/merge-patch+json
 //
 //	Produces:
+//	  - application/octet-stream
 //	  - application/json
 //	  - application/x-ndjson
 //

@@ -27,7 +27,7 @@ func init() {
   ],
   "swagger": "2.0",
   "info": {
-    "description": "Holds the configuration of executors, containers that run as VMs of their own, and keeps the key/value set of every VM equal to what\nits executor says, filtered by scope.\n\nEvery field that lives in a VM says who may see and change it there (` + "`" + `x-vice-scope` + "`" + `) and by which step of a key it is\nreached (` + "`" + `x-vice-key` + "`" + `):\n\n| scope | in the guest |\n|---|---|\n| ` + "`" + `hidden` + "`" + ` | never seen |\n| ` + "`" + `read-only` + "`" + ` | read, changed by the control plane alone |\n| ` + "`" + `read-write` + "`" + ` | read, and reported back by the guest: a report |\n| ` + "`" + `inherited` + "`" + ` | as the field's parent |\n| ` + "`" + `store` + "`" + ` | not in the VM at all: kept by the server alone |\n\nFurther words are modifiers: ` + "`" + `non-persistent` + "`" + ` fields are delivered only while the VM is on, ` + "`" + `secret` + "`" + ` ones are sealed.\n\nEvery failure is an ` + "`" + `application/problem+json` + "`" + ` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent\nscalars have their zero value; answers say ` + "`" + `[]` + "`" + ` and ` + "`" + `{}` + "`" + ` and never ` + "`" + `null` + "`" + `.\n",
+    "description": "Holds the configuration of executors, containers that run as VMs of their own, and keeps the key/value set of every VM equal to what\nits executor says, filtered by scope.\n\nEvery field that lives in a VM says who may see and change it there (` + "`" + `x-vice-scope` + "`" + `) and by which step of a key it is\nreached (` + "`" + `x-vice-key` + "`" + `):\n\n| scope | in the guest |\n|---|---|\n| ` + "`" + `hidden` + "`" + ` | never seen |\n| ` + "`" + `read-only` + "`" + ` | read, changed by the control plane alone |\n| ` + "`" + `read-write` + "`" + ` | read, and reported back by the guest: a report |\n| ` + "`" + `inherited` + "`" + ` | as the field's parent |\n| ` + "`" + `store` + "`" + ` | not in the VM at all: kept by the server alone |\n\nFurther words are modifiers: ` + "`" + `non-persistent` + "`" + ` fields are delivered only while the VM is on, ` + "`" + `secret` + "`" + ` ones are sealed.\n\nEvery failure is an ` + "`" + `application/problem+json` + "`" + ` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent\nscalars have their zero value; answers say ` + "`" + `[]` + "`" + ` and ` + "`" + `{}` + "`" + ` and never ` + "`" + `null` + "`" + `. 507 says that the server's disk is full: nothing was changed, and the same request will do once there is room.\n",
     "title": "config-server",
     "license": {
       "name": "Apache-2.0",
@@ -75,6 +75,31 @@ func init() {
             "description": "It cannot.",
             "schema": {
               "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      }
+    },
+    "/v1/backup": {
+      "get": {
+        "description": "All that the server holds at one revision, secrets too, as the file that ` + "`" + `config-server restore` + "`" + ` takes. Changes go on meanwhile. A copy that ends early is not whole: it is shorter than its\n` + "`" + `Content-Length` + "`" + ` says. A client that takes less than 1 MiB in 30 seconds is cut off. 501 when the server keeps its data in memory alone.\n",
+        "produces": [
+          "application/octet-stream"
+        ],
+        "tags": [
+          "system"
+        ],
+        "summary": "Copy the store",
+        "operationId": "getBackup",
+        "responses": {
+          "200": {
+            "description": "The file.",
+            "schema": {
+              "type": "string",
+              "format": "binary"
             }
           },
           "default": {
@@ -3849,7 +3874,7 @@ func init() {
   ],
   "swagger": "2.0",
   "info": {
-    "description": "Holds the configuration of executors, containers that run as VMs of their own, and keeps the key/value set of every VM equal to what\nits executor says, filtered by scope.\n\nEvery field that lives in a VM says who may see and change it there (` + "`" + `x-vice-scope` + "`" + `) and by which step of a key it is\nreached (` + "`" + `x-vice-key` + "`" + `):\n\n| scope | in the guest |\n|---|---|\n| ` + "`" + `hidden` + "`" + ` | never seen |\n| ` + "`" + `read-only` + "`" + ` | read, changed by the control plane alone |\n| ` + "`" + `read-write` + "`" + ` | read, and reported back by the guest: a report |\n| ` + "`" + `inherited` + "`" + ` | as the field's parent |\n| ` + "`" + `store` + "`" + ` | not in the VM at all: kept by the server alone |\n\nFurther words are modifiers: ` + "`" + `non-persistent` + "`" + ` fields are delivered only while the VM is on, ` + "`" + `secret` + "`" + ` ones are sealed.\n\nEvery failure is an ` + "`" + `application/problem+json` + "`" + ` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent\nscalars have their zero value; answers say ` + "`" + `[]` + "`" + ` and ` + "`" + `{}` + "`" + ` and never ` + "`" + `null` + "`" + `.\n",
+    "description": "Holds the configuration of executors, containers that run as VMs of their own, and keeps the key/value set of every VM equal to what\nits executor says, filtered by scope.\n\nEvery field that lives in a VM says who may see and change it there (` + "`" + `x-vice-scope` + "`" + `) and by which step of a key it is\nreached (` + "`" + `x-vice-key` + "`" + `):\n\n| scope | in the guest |\n|---|---|\n| ` + "`" + `hidden` + "`" + ` | never seen |\n| ` + "`" + `read-only` + "`" + ` | read, changed by the control plane alone |\n| ` + "`" + `read-write` + "`" + ` | read, and reported back by the guest: a report |\n| ` + "`" + `inherited` + "`" + ` | as the field's parent |\n| ` + "`" + `store` + "`" + ` | not in the VM at all: kept by the server alone |\n\nFurther words are modifiers: ` + "`" + `non-persistent` + "`" + ` fields are delivered only while the VM is on, ` + "`" + `secret` + "`" + ` ones are sealed.\n\nEvery failure is an ` + "`" + `application/problem+json` + "`" + ` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent\nscalars have their zero value; answers say ` + "`" + `[]` + "`" + ` and ` + "`" + `{}` + "`" + ` and never ` + "`" + `null` + "`" + `. 507 says that the server's disk is full: nothing was changed, and the same request will do once there is room.\n",
     "title": "config-server",
     "license": {
       "name": "Apache-2.0",
@@ -3900,6 +3925,34 @@ func init() {
             "description": "It cannot.",
             "schema": {
               "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      }
+    },
+    "/v1/backup": {
+      "get": {
+        "description": "All that the server holds at one revision, secrets too, as the file that ` + "`" + `config-server restore` + "`" + ` takes. Changes go on meanwhile. A copy that ends early is not whole: it is shorter than its\n` + "`" + `Content-Length` + "`" + ` says. A client that takes less than 1 MiB in 30 seconds is cut off. 501 when the server keeps its data in memory alone.\n",
+        "produces": [
+          "application/octet-stream"
+        ],
+        "tags": [
+          "system"
+        ],
+        "summary": "Copy the store",
+        "operationId": "getBackup",
+        "responses": {
+          "200": {
+            "description": "The file.",
+            "schema": {
+              "type": "string",
+              "format": "binary"
             }
           },
           "default": {

@@ -33,6 +33,10 @@ var (
 	ErrClosed = errors.New("the store is closed")
 	ErrLocked = errors.New("another server uses the data directory")
 	ErrFormat = errors.New("the store was written by a newer version of this program")
+
+	ErrDamaged  = errors.New("the store is damaged")
+	ErrNoSpace  = errors.New("there is no room left where the store is: nothing was changed")
+	ErrNoBackup = errors.New("this store cannot be copied: it is in memory alone")
 )
 
 // Future is an ErrFuture that says how the store stands.

@@ -17,6 +17,8 @@ import (
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/store/bolt"
+	"github.com/vmexecutor/config-server/store/memory"
+	"github.com/vmexecutor/config-server/store/storetest"
 )
 
 // fixture is a store on disk. At the end of a test it checks what must always hold, and that a store
@@ -24,14 +26,16 @@ import (
 type fixture struct {
 	*testing.T
 	*store.Store
-	engine  store.Engine
-	dir     string
-	options store.Options
-	secrets []string // that no event may contain
-	race    func()   // run once, before the next commit: somebody else is quicker
-	engines []bolt.Option
-	views   atomic.Int64
-	watches chan int // how many there are of the engine, at each change; nil for nobody who asks
+	engine   store.Engine
+	reopened func(store.Engine) store.Engine // what a restart makes of an engine; nil is one on disk
+	dir      string
+	options  store.Options
+	secrets  []string // that no event may contain
+	tampered bool     // something was written behind the store's back
+	race     func()   // run once, before the next commit: somebody else is quicker
+	history  []bolt.Option
+	views    atomic.Int64
+	watches  chan int // how many there are of the engine, at each change; nil for nobody who asks
 }
 
 func open(t *testing.T) *fixture {
@@ -39,18 +43,41 @@ func open(t *testing.T) *fixture {
 	return openWith(t)
 }
 
-func openWith(t *testing.T, engines ...bolt.Option) *fixture {
+func openWith(t *testing.T, history ...bolt.Option) *fixture {
 	t.Helper()
-	f := &fixture{T: t, dir: t.TempDir(), engines: engines}
+	f := &fixture{T: t, dir: t.TempDir(), history: history}
 	f.begin()
 	t.Cleanup(f.end)
 	return f
 }
 
+// openInMemory is a store on the other engine.
+func openInMemory(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{T: t, reopened: func(e store.Engine) store.Engine {
+		if e == nil {
+			return memory.New(store.DefaultHistory)
+		}
+		return e.(*racing).Engine.(*memory.Engine).Reopen()
+	}}
+	f.begin()
+	t.Cleanup(f.end)
+	return f
+}
+
+// engines are those that a test runs on which is about what they may do differently.
+var engines = map[string]func(*testing.T) *fixture{"bolt": open, "memory": openInMemory}
+
 func (f *fixture) begin() {
 	f.Helper()
-	engine, err := bolt.Open(f.dir, f.engines...)
-	f.must(err)
+	var engine store.Engine
+	var err error
+	if f.reopened != nil {
+		engine = f.reopened(f.engine)
+	} else {
+		engine, err = bolt.Open(f.dir, f.history...)
+		f.must(err)
+	}
 	f.engine = &racing{engine, f}
 	f.Store, err = store.New(f.engine, f.options)
 	f.must(err)
@@ -67,6 +94,9 @@ func (f *fixture) end() {
 	before := f.content()
 	f.checkFeed()
 	f.checkKeys()
+	if !f.tampered {
+		storetest.Sound(f, f.engine.(*racing).Engine)
+	}
 	f.reopen()
 	if after := f.content(); !reflect.DeepEqual(before, after) {
 		f.Errorf("after opening it again the store holds\n%+v\nand held\n%+v", after, before)
@@ -158,7 +188,7 @@ func (f *fixture) content() []any {
 // checkFeed holds the feed: one commit is one event, and no event tells a secret.
 func (f *fixture) checkFeed() {
 	f.Helper()
-	if f.engines != nil {
+	if f.history != nil {
 		return // its history is shorter
 	}
 	events := f.events(0)

@@ -7,6 +7,7 @@ package store
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"time"
 
@@ -73,6 +74,15 @@ func (s *Store) Revision(ctx context.Context) (revision uint64, err error) {
 		return nil
 	})
 	return revision, err
+}
+
+// Backup writes all that the store holds at one revision to what begin gives, as Backuper says. Errors: ErrNoBackup.
+func (s *Store) Backup(ctx context.Context, begin func(size int64) (io.Writer, error)) error {
+	b, ok := s.engine.(Backuper)
+	if !ok {
+		return ErrNoBackup
+	}
+	return b.Backup(ctx, begin)
 }
 
 // KeySet gives the key set that an executor's VM should hold.

@@ -244,7 +244,7 @@ func (s *scene) change(names ...string) {
 
 // TestASubscriptionBehindTheHistory is told so, at its beginning with where to go on.
 func TestASubscriptionBehindTheHistory(t *testing.T) {
-	f := openWith(t, bolt.WithHistory(20))
+	f := openWith(t, bolt.WithHistory(store.History{Commits: 20}))
 	f.KeepRecent(4)
 	f.note(store.KindVM, "a")
 	slow := f.subscribe(new(uint64(0)), store.Filter{})

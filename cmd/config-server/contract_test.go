@@ -35,6 +35,7 @@ func TestContract(t *testing.T) {
 		{status: 200, method: "GET", path: "/readyz"},
 		{status: 200, method: "GET", path: "/v1/version"},
 		{status: 200, method: "GET", path: "/v1/schema/keys"},
+		{status: 200, method: "GET", path: "/v1/backup"},
 
 		{status: 201, method: "POST", path: "/v1/networks", body: aNetwork},
 		{status: 409, method: "POST", path: "/v1/networks", body: aNetwork},

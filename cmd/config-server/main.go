@@ -1,4 +1,5 @@
-// Command config-server serves the configuration of executors and keeps their VMs' key sets equal to it.
+// Command config-server serves the configuration of executors and keeps their VMs' key sets equal to it. With the command backup
+// or restore it copies the store of one that runs, or puts such a copy in place.
 package main
 
 import (
@@ -19,9 +20,19 @@ func main() { os.Exit(run(os.Args[1:])) }
 // run answers the exit code: 0 for a clean end, 1 for a failure, 2 for wrong usage.
 func run(args []string) int {
 	var o app.Options
+	var backup backupCommand
+	var restore restoreCommand
 	parser := flags.NewParser(&o, flags.HelpFlag|flags.PassDoubleDash)
 	parser.Name = "config-server"
-	rest, err := parser.ParseArgs(args)
+	parser.SubcommandsOptional = true
+	_, err := parser.AddCommand("backup", "Copy the store of a server that runs", "Copies the store of a server that runs into a file, and checks the copy.", &backup)
+	if err == nil {
+		_, err = parser.AddCommand("restore", "Make a backup the store", "Checks a backup and makes it the store in --data-dir, which no server may use meanwhile.", &restore)
+	}
+	var rest []string
+	if err == nil {
+		rest, err = parser.ParseArgs(args)
+	}
 	var usage *flags.Error
 	switch {
 	case errors.As(err, &usage) && usage.Type == flags.ErrHelp:
@@ -34,9 +45,13 @@ func run(args []string) int {
 		fmt.Fprintf(os.Stderr, "config-server: unexpected argument %q\n", rest[0])
 		return 2
 	}
+	command := app.Run
+	if parser.Active != nil {
+		command = map[string]func(context.Context, app.Options) error{"backup": backup.run, "restore": restore.run}[parser.Active.Name]
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := app.Run(ctx, o); err != nil {
+	if err := command(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "config-server:", err)
 		return 1
 	}

@@ -66,9 +66,15 @@ func (l *lines) String() string {
 // start runs the server until it said where it listens. Ports are free ones.
 func start(t *testing.T, dataDir string, env []string, args ...string) *server {
 	t.Helper()
-	args = append([]string{"--port", "0", "--simulator-listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", dataDir}, args...)
-	cmd := exec.Command(binary, args...)
-	cmd.Env = append(os.Environ(), env...)
+	return startCommand(t, exec.Command(binary), nil, dataDir, env, args...)
+}
+
+// startCommand runs the server by a command that takes its flags.
+func startCommand(t *testing.T, cmd *exec.Cmd, attr *syscall.SysProcAttr, dataDir string, env []string, args ...string) *server {
+	t.Helper()
+	cmd.Args = append(cmd.Args, "--port", "0", "--simulator-listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", dataDir)
+	cmd.Args = append(cmd.Args, args...)
+	cmd.Env, cmd.SysProcAttr = append(os.Environ(), env...), attr
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

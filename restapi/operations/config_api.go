@@ -48,6 +48,7 @@ func NewConfigAPI(spec *loads.Document) *ConfigAPI {
 
 		JSONConsumer: runtime.JSONConsumer(),
 
+		BinProducer:  runtime.ByteStreamProducer(),
 		JSONProducer: runtime.JSONProducer(),
 
 		ExecutorsCreateExecutorHandler: executors.CreateExecutorHandlerFunc(func(params executors.CreateExecutorParams) (executors.CreateExecutorResponder, error) {
@@ -102,6 +103,12 @@ func NewConfigAPI(spec *loads.Document) *ConfigAPI {
 			_ = params
 
 			return vm.DeleteVMNotImplemented(), nil
+		}),
+
+		SystemGetBackupHandler: system.GetBackupHandlerFunc(func(params system.GetBackupParams) (system.GetBackupResponder, error) {
+			_ = params
+
+			return system.GetBackupNotImplemented(), nil
 		}),
 
 		EndpointsGetEndpointHandler: endpoints.GetEndpointHandlerFunc(func(params endpoints.GetEndpointParams) (endpoints.GetEndpointResponder, error) {
@@ -327,7 +334,7 @@ func NewConfigAPI(spec *loads.Document) *ConfigAPI {
 // Further words are modifiers: `non-persistent` fields are delivered only while the VM is on, `secret` ones are sealed.
 //
 // Every failure is an `application/problem+json` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent
-// scalars have their zero value; answers say `[]` and `{}` and never `null`.
+// scalars have their zero value; answers say `[]` and `{}` and never `null`. 507 says that the server's disk is full: nothing was changed, and the same request will do once there is room.
 type ConfigAPI struct {
 	spec            *loads.Document
 	context         *middleware.Context
@@ -357,6 +364,9 @@ type ConfigAPI struct {
 	//   - application/merge-patch+json
 	JSONConsumer runtime.Consumer
 
+	// BinProducer registers a producer for the following mime types:
+	//   - application/octet-stream
+	BinProducer runtime.Producer
 	// JSONProducer registers a producer for the following mime types:
 	//   - application/json
 	//   - application/x-ndjson
@@ -380,6 +390,8 @@ type ConfigAPI struct {
 	SessionsDeleteSessionHandler sessions.DeleteSessionHandler
 	// VMDeleteVMHandler sets the operation handler for the delete VM operation
 	VMDeleteVMHandler vm.DeleteVMHandler
+	// SystemGetBackupHandler sets the operation handler for the get backup operation
+	SystemGetBackupHandler system.GetBackupHandler
 	// EndpointsGetEndpointHandler sets the operation handler for the get endpoint operation
 	EndpointsGetEndpointHandler endpoints.GetEndpointHandler
 	// ExecsGetExecHandler sets the operation handler for the get exec operation
@@ -521,6 +533,9 @@ func (o *ConfigAPI) Validate() error {
 		unregistered = append(unregistered, "JSONConsumer")
 	}
 
+	if o.BinProducer == nil {
+		unregistered = append(unregistered, "BinProducer")
+	}
 	if o.JSONProducer == nil {
 		unregistered = append(unregistered, "JSONProducer")
 	}
@@ -551,6 +566,9 @@ func (o *ConfigAPI) Validate() error {
 	}
 	if o.VMDeleteVMHandler == nil {
 		unregistered = append(unregistered, "vm.DeleteVMHandler")
+	}
+	if o.SystemGetBackupHandler == nil {
+		unregistered = append(unregistered, "system.GetBackupHandler")
 	}
 	if o.EndpointsGetEndpointHandler == nil {
 		unregistered = append(unregistered, "endpoints.GetEndpointHandler")
@@ -705,6 +723,8 @@ func (o *ConfigAPI) ProducersFor(mediaTypes []string) map[string]runtime.Produce
 	result := make(map[string]runtime.Producer, len(mediaTypes))
 	for _, mt := range mediaTypes {
 		switch mt {
+		case "application/octet-stream":
+			result["application/octet-stream"] = o.BinProducer
 		case "application/json":
 			result["application/json"] = o.JSONProducer
 		case "application/x-ndjson":
@@ -786,6 +806,10 @@ func (o *ConfigAPI) initHandlerCache() {
 		o.handlers["DELETE"] = make(map[string]http.Handler)
 	}
 	o.handlers["DELETE"]["/v1/executors/{id}/vm"] = vm.NewDeleteVM(o.context, o.VMDeleteVMHandler)
+	if o.handlers["GET"] == nil {
+		o.handlers["GET"] = make(map[string]http.Handler)
+	}
+	o.handlers["GET"]["/v1/backup"] = system.NewGetBackup(o.context, o.SystemGetBackupHandler)
 	if o.handlers["GET"] == nil {
 		o.handlers["GET"] = make(map[string]http.Handler)
 	}
