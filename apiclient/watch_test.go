@@ -50,7 +50,9 @@ func play(t *testing.T, test func(s *script, c *Client), answers ...func(http.Re
 		test(s, c)
 		c.Close()
 		server.Close()
-		<-served
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
 		if len(s.answers) > 0 {
 			t.Errorf("%d answers were not asked for", len(s.answers))
 		}

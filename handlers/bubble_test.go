@@ -113,7 +113,7 @@ type streamTest struct {
 // watch opens one, whose first line must be a heartbeat at a revision.
 func (b *bubble) watch(at uint64, query string) *streamTest {
 	b.Helper()
-	resp := b.get(b.Context(), "/v1/watch"+query)
+	resp := b.get(b.Context(), "/v1/watch"+query) //nolint:bodyclose // it is read until the bubble ends
 	if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/x-ndjson" || resp.Header.Get("Cache-Control") != "no-store" {
 		b.Fatalf("%s: %d %v", query, resp.StatusCode, resp.Header)
 	}

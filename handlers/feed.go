@@ -12,7 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	apierrors "github.com/go-openapi/errors"
 	"github.com/go-openapi/runtime"
-	"github.com/go-openapi/runtime/middleware"
+	"github.com/go-openapi/runtime/server-middleware/negotiate"
 
 	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/models"
@@ -37,7 +37,7 @@ func (h *feedHandlers) watch(params feed.WatchParams) (feed.WatchResponder, erro
 		return nil, err
 	}
 	r := params.HTTPRequest
-	if middleware.NegotiateContentType(r, []string{linesMediaType}, "") == "" { // the runtime offers JSON as well
+	if negotiate.ContentType(r, []string{linesMediaType}, "") == "" { // the runtime offers JSON as well
 		return nil, apierrors.InvalidResponseFormat(r.Header.Get("Accept"), []string{linesMediaType})
 	}
 	sub, err := h.store.Subscribe(r.Context(), params.Since, shown(params))

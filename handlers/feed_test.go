@@ -73,8 +73,8 @@ func TestWatch(t *testing.T) {
 			s.heartbeat(8)
 			s.resp.Body.Close()
 		}
-		again := b.get(b.Context(), "/v1/watch?since=0")
-		go func() { // no secret, nor what only the store needs
+		again := b.get(b.Context(), "/v1/watch?since=0") //nolint:bodyclose // closed below, when all has come
+		go func() {                                      // no secret, nor what only the store needs
 			time.Sleep(time.Minute) //nolint:forbidigo // no time passes here
 			again.Body.Close()
 		}()

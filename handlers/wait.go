@@ -45,7 +45,7 @@ func (h *executorHandlers) waitFor(params executors.GetExecutorParams, news func
 	if err := connection.SetWriteDeadline(time.Now().Add(limit + answerLimit)); err != nil {
 		return nil, err
 	}
-	until, cancel := context.WithTimeout(h.streams, limit) //nolint:contextcheck // the client's own context is looked at, too
+	until, cancel := context.WithTimeout(h.streams, limit)
 	defer cancel()
 	return h.store.WaitExecutor(ctx, params.ID, news, until.Done())
 }

@@ -61,7 +61,8 @@ func (m *model) read() {
 				clear(m.ledger(e.ID, field).ours)
 			}
 			if b := m.executor(e.ID).Binding; b != nil {
-				clear(m.hv.boxes[b.Ref].seen) // what an earlier binding saw nobody remembers
+				clear(m.hv.boxes[b.Ref].seen)
+				clear(m.hv.boxes[b.Ref].replaced) // what an earlier binding saw nobody remembers
 			}
 		}
 	}
@@ -83,7 +84,7 @@ func (m *model) reported(e store.Event, field, value string) {
 	at := l.guests[binding.Ref][value]
 	b := m.hv.boxes[binding.Ref]
 	// A power-off or a snapshot may bring what was never seen, from before the VM was bound even: nobody can tell that from a report.
-	unheard := b.seen[value] >= m.hv.step-1
+	unheard := !b.replaced[value] && slices.ContainsFunc(b.back, func(step int) bool { return at <= step && step <= b.seen[value] })
 	switch {
 	case unheard && (at == 0 || at < m.bound[e.ID]):
 	case at == 0 || at < m.bound[e.ID]:

@@ -67,7 +67,7 @@ func (s *Store) Subscribe(ctx context.Context, after *uint64, f Filter) (*Subscr
 			return nil, err
 		}
 	}
-	s.hub.join(sub, now)
+	s.hub.join(sub, now) //nolint:contextcheck // the hub outlives the first of its readers
 	return sub, nil
 }
 
