@@ -137,7 +137,7 @@ func (s *Store) DeleteExecutor(ctx context.Context, id string, opts ...WriteOpti
 // Executor gives one executor; ErrNotFound.
 func (s *Store) Executor(ctx context.Context, id string) (e *Executor, err error) {
 	err = s.engine.View(ctx, func(snap Snapshot) (err error) {
-		if e, err = newTxn(snap).load(id); err != nil || e == nil {
+		if e, err = s.newTxn(snap).load(id); err != nil || e == nil {
 			return firstOf(err, notFound("executor", id))
 		}
 		return nil
@@ -149,7 +149,7 @@ func (s *Store) Executor(ctx context.Context, id string) (e *Executor, err error
 func (s *Store) Executors(ctx context.Context) (list []*Executor, revision uint64, err error) {
 	err = s.engine.View(ctx, func(snap Snapshot) error {
 		revision = snap.Revision()
-		t := newTxn(snap)
+		t := s.newTxn(snap)
 		for kv, err := range snap.Range(executorKey("")) {
 			if err != nil {
 				return err
@@ -171,14 +171,21 @@ func (t *txn) load(id string) (*Executor, error) {
 	if err != nil || !found {
 		return nil, err
 	}
-	return t.executor(kv)
+	e, err := t.executor(kv)
+	if err == nil {
+		t.recent.add(kv, e.stored)
+	}
+	return e, err
 }
 
-// executor makes an executor of its record.
+// executor makes an executor of its record. Unlike load it keeps none: whoever goes through all would push out those that are read.
 func (t *txn) executor(kv KV) (*Executor, error) {
-	rec := &executorRecord{}
-	if err := decode(kv, rec); err != nil {
-		return nil, err
+	rec := t.recent.get(kv)
+	if rec == nil {
+		rec = &executorRecord{}
+		if err := decode(kv, rec); err != nil {
+			return nil, err
+		}
 	}
 	e, err := t.resolve(rec)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 // txn is a change while it is made: what it read must still hold when it is committed.
 type txn struct {
 	snap     Snapshot
+	recent   *recent
 	compare  []Compare
 	ops      []Op
 	event    Event
@@ -18,7 +19,9 @@ type txn struct {
 	networks map[string]*Network // that were looked at
 }
 
-func newTxn(snap Snapshot) *txn { return &txn{snap: snap, networks: map[string]*Network{}} }
+func (s *Store) newTxn(snap Snapshot) *txn {
+	return &txn{snap: snap, recent: s.recent, networks: map[string]*Network{}}
+}
 
 // errUnchanged ends a change that would change nothing.
 var errUnchanged = errors.New("nothing would change")
@@ -29,7 +32,7 @@ func (s *Store) update(ctx context.Context, fn func(t *txn) error) (revision uin
 	for {
 		var t *txn
 		err := s.engine.View(ctx, func(snap Snapshot) error {
-			t = newTxn(snap)
+			t = s.newTxn(snap)
 			revision = snap.Revision()
 			return fn(t)
 		})
