@@ -8,19 +8,33 @@ import (
 	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/push"
 	"github.com/vmexecutor/config-server/store"
+	"github.com/vmexecutor/config-server/store/bolt"
 	"github.com/vmexecutor/config-server/vm"
 	"github.com/vmexecutor/config-server/vm/qemu"
 )
 
 // sources are what the metrics ask when somebody looks at them.
-func sources(st *store.Store, reconciler *push.Reconciler, drivers map[string]vm.Driver, guests *qemu.Driver) metrics.Sources {
+func sources(st *store.Store, engine store.Engine, reconciler *push.Reconciler, drivers map[string]vm.Driver, guests *qemu.Driver) metrics.Sources {
 	return metrics.Sources{
 		Executors: (&census{store: st, state: reconciler.State}).count,
 		Queue:     func() (int, time.Duration) { return reconciler.QueueDepth(), reconciler.QueueAge() },
 		Revision:  st.Revision,
 		Seen:      reconciler.FeedRevision,
+		Commits:   commits(engine),
 		Calls:     callers(drivers),
 		Guests:    guests.Guests,
+	}
+}
+
+// commits are counted by the engine on disk alone.
+func commits(engine store.Engine) func() (commits, transactions uint64) {
+	e, ok := engine.(*bolt.Engine)
+	if !ok {
+		return nil
+	}
+	return func() (commits, transactions uint64) {
+		s := e.Stats()
+		return s.Commits, s.Transactions
 	}
 }
 
@@ -69,16 +83,12 @@ func (c *census) count(ctx context.Context) (map[string]int, error) {
 	if begun.Before(c.until) {
 		return c.counts, nil
 	}
-	executors, _, err := c.store.Executors(ctx)
-	if err != nil {
-		return nil, err
-	}
 	counts := map[string]int{}
 	for _, s := range states {
 		counts[string(s)] = 0
 	}
-	for _, e := range executors {
-		counts[string(c.state(e))]++
+	if _, err := c.store.Executors(ctx, func(e *store.Executor) { counts[string(c.state(e))]++ }); err != nil {
+		return nil, err
 	}
 	ended := time.Now()
 	c.counts, c.until = counts, ended.Add(censusShare*ended.Sub(begun))

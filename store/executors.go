@@ -145,12 +145,16 @@ func (s *Store) Executor(ctx context.Context, id string) (e *Executor, err error
 	return e, err
 }
 
-// Executors gives all executors by id, and the one revision at which they stand so.
-func (s *Store) Executors(ctx context.Context) (list []*Executor, revision uint64, err error) {
+// Executors calls look with each executor, by id, and gives the one revision at which they stand so. Who does not keep them needs memory
+// for one.
+func (s *Store) Executors(ctx context.Context, look func(*Executor)) (revision uint64, err error) {
 	err = s.engine.View(ctx, func(snap Snapshot) error {
 		revision = snap.Revision()
 		t := s.newTxn(snap)
 		for kv, err := range snap.Range(executorKey("")) {
+			if err == nil {
+				err = ctx.Err()
+			}
 			if err != nil {
 				return err
 			}
@@ -158,11 +162,11 @@ func (s *Store) Executors(ctx context.Context) (list []*Executor, revision uint6
 			if err != nil {
 				return err
 			}
-			list = append(list, e)
+			look(e)
 		}
 		return nil
 	})
-	return list, revision, err
+	return revision, err
 }
 
 // load reads an executor; nil when there is none.

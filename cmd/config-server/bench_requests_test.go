@@ -44,7 +44,7 @@ func servePlain(document string) {
 }
 
 // startPlain starts the plain server of a document.
-func startPlain(b *testing.B, document []byte) (url string, process int) {
+func startPlain(b *testing.B, document []byte) (t target) {
 	b.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -63,10 +63,11 @@ func startPlain(b *testing.B, document []byte) (url string, process int) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // says that it was killed
 	})
-	if _, err := fmt.Fscan(out, &url); err != nil {
+	if _, err := fmt.Fscan(out, &t.url); err != nil {
 		b.Fatal(err)
 	}
-	return url, cmd.Process.Pid
+	t.process = cmd.Process.Pid
+	return t
 }
 
 // BenchmarkGet reads executors over 64 connections that are kept: always the same one, and one of 10,000 at random. It is compared to the plain server, by requests a
@@ -76,8 +77,7 @@ func BenchmarkGet(b *testing.B) {
 	s := start(b, b.TempDir(), nil, "--simulator-vms", "0")
 	s.fill(b, executors)
 	answer := s.do("GET", executorPath("x0"), "")
-	url, process := startPlain(b, answer.body)
-	plainly, ours := dialAll(b, url, benchClients), dialAll(b, s.api, benchClients)
+	plainly := startPlain(b, answer.body)
 	same := request("GET", executorPath("x0"), nil)
 	for name, next := range map[string]func(int) []byte{
 		"one":  func(int) []byte { return same },
@@ -87,8 +87,8 @@ func BenchmarkGet(b *testing.B) {
 			for b.Loop() {
 				var plain, server []taken
 				for range benchRounds {
-					plain = append(plain, each(b, plainly, process, requests, next))
-					server = append(server, each(b, ours, s.cmd.Process.Pid, requests, next))
+					plain = append(plain, plainly.each(b, benchClients, requests, next))
+					server = append(server, s.target().each(b, benchClients, requests, next))
 				}
 				b.ReportMetric(ratio(plain, server, passed), "requests/plain") // the other way round than times
 				b.ReportMetric(ratio(server, plain, processor), "cpu/plain")
@@ -102,21 +102,19 @@ func BenchmarkGet(b *testing.B) {
 	s.terminate()
 }
 
-// BenchmarkPut replaces executors over 64 connections, each of which changes one of its own: on disk, and in memory for comparison.
+// BenchmarkPut replaces executors over 64 connections, 64 of them in turn: on disk, and in memory for comparison.
 func BenchmarkPut(b *testing.B) {
 	const requests = 4000
 	servers := map[string]*server{"disk": start(b, b.TempDir(), nil, "--simulator-vms", "0"), "memory": start(b, "none", nil, "--simulator-vms", "0")}
-	wires := map[string][]*wire{}
-	for name, s := range servers {
+	for _, s := range servers {
 		s.fill(b, benchClients)
-		wires[name] = dialAll(b, s.api, benchClients)
 	}
 	for b.Loop() {
 		took := map[string][]taken{}
 		commits, transactions := servers["disk"].commits()
 		for round := range benchRounds {
 			for name, s := range servers {
-				took[name] = append(took[name], each(b, wires[name], s.cmd.Process.Pid, requests, func(i int) []byte {
+				took[name] = append(took[name], s.target().each(b, benchClients, requests, func(i int) []byte {
 					id := "x" + strconv.Itoa(i%benchClients)
 					return request("PUT", executorPath(id), ordinary(b, id, 1+round*requests+i))
 				}))

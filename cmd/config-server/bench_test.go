@@ -73,15 +73,7 @@ func dial(b testing.TB, url string) *wire {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { c.Close() })
 	return &wire{c, bufio.NewReaderSize(c, 16<<10)}
-}
-
-func dialAll(b testing.TB, url string, n int) (wires []*wire) {
-	for range n {
-		wires = append(wires, dial(b, url))
-	}
-	return wires
 }
 
 // request is one as it is sent.
@@ -110,17 +102,31 @@ func (w *wire) do(request []byte) (*http.Response, error) {
 	return answer, err
 }
 
+// target is a server that requests are made to: its base URL, and its process.
+type target struct {
+	url     string
+	process int
+}
+
+func (s *server) target() target { return target{s.api, s.cmd.Process.Pid} }
+
 // taken is what a number of requests took: time, and the processor's time of the server.
 type taken struct{ passed, processor time.Duration }
 
-// each makes requests 0 to n-1 over connections that each make one at a time.
-func each(b testing.TB, wires []*wire, process, n int, request func(i int) []byte) taken {
+// each makes requests 0 to n-1, over as many connections as there are clients. Each client makes one at a time.
+func (t target) each(b testing.TB, clients, n int, request func(i int) []byte) taken {
 	b.Helper()
+	var wires []*wire
+	for range clients {
+		w := dial(b, t.url)
+		defer w.Close()
+		wires = append(wires, w)
+	}
 	var next atomic.Int64
-	var clients sync.WaitGroup
-	begun, processor := time.Now(), processorTime(b, process)
+	var working sync.WaitGroup
+	begun, processor := time.Now(), t.processorTime(b)
 	for _, w := range wires {
-		clients.Go(func() {
+		working.Go(func() {
 			for i := next.Add(1) - 1; i < int64(n) && !b.Failed(); i = next.Add(1) - 1 {
 				if _, err := w.do(request(int(i))); err != nil {
 					b.Error(err)
@@ -128,22 +134,22 @@ func each(b testing.TB, wires []*wire, process, n int, request func(i int) []byt
 			}
 		})
 	}
-	clients.Wait()
+	working.Wait()
 	if b.Failed() {
 		b.FailNow()
 	}
-	return taken{time.Since(begun), processorTime(b, process) - processor}
+	return taken{time.Since(begun), t.processorTime(b) - processor}
 }
 
-// processorTime is what a process has used, in the kernel as well.
-func processorTime(b testing.TB, process int) time.Duration {
+// processorTime is what the process has used, in the kernel as well.
+func (t target) processorTime(b testing.TB) time.Duration {
 	b.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", t.process))
 	if err != nil {
 		b.Fatal(err)
 	}
-	_, text2, _ := strings.Cut(string(text), ") ") // proc(5): what follows is the third field
-	fields := strings.Fields(text2)
+	_, rest, _ := strings.Cut(string(text), ") ") // what follows is the third field of proc(5)
+	fields := strings.Fields(rest)
 	var ticks time.Duration
 	for _, field := range fields[14-3 : 16-3] {
 		n, err := strconv.Atoi(field)
@@ -186,16 +192,8 @@ func executorPath(id string) string { return "/v1/executors/" + id }
 // fill creates executors x0 to xn-1 over the API.
 func (s *server) fill(b *testing.B, n int) taken {
 	b.Helper()
-	wires := dialAll(b, s.api, 4*benchClients)
-	defer hangUp(wires)
-	return each(b, wires, s.cmd.Process.Pid, n, func(i int) []byte {
+	return s.target().each(b, 4*benchClients, n, func(i int) []byte {
 		id := "x" + strconv.Itoa(i)
 		return request("PUT", executorPath(id), ordinary(b, id, 0))
 	})
-}
-
-func hangUp(wires []*wire) {
-	for _, w := range wires {
-		w.Close()
-	}
 }
