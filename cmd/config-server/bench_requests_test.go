@@ -104,7 +104,7 @@ func BenchmarkGet(b *testing.B) {
 
 // BenchmarkPut replaces executors over 64 connections, 64 of them in turn: on disk, and in memory for comparison.
 func BenchmarkPut(b *testing.B) {
-	const requests = 4000
+	const requests = 2000
 	servers := map[string]*server{"disk": start(b, b.TempDir(), nil, "--simulator-vms", "0"), "memory": start(b, "none", nil, "--simulator-vms", "0")}
 	for _, s := range servers {
 		s.fill(b, benchClients)

@@ -49,8 +49,8 @@ type server struct {
 	testing.TB
 	cmd       *exec.Cmd
 	ready     time.Duration // from its start until it served
-	api       string // base URL of the API
-	simulator string // URL of the simulator, if it started one
+	api       string        // base URL of the API
+	simulator string        // URL of the simulator, if it started one
 	output    *lines
 	opinion   *opinion
 }
