@@ -69,9 +69,6 @@ func (w *watcher) Describe(ch chan<- *prometheus.Desc) {
 func (w *watcher) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), collectLimit)
 	defer cancel()
-	if w.Executors != nil {
-		w.executors(ctx, ch)
-	}
 	if w.Queue != nil {
 		depth, oldest := w.Queue()
 		gauge(ch, depthDesc, float64(depth))
@@ -92,6 +89,9 @@ func (w *watcher) Collect(ch chan<- prometheus.Metric) {
 		for method, n := range calls() {
 			counter(ch, callsDesc, n, driver, method)
 		}
+	}
+	if w.Executors != nil { // at the end, for it may take all the time there is
+		w.executors(ctx, ch)
 	}
 }
 
