@@ -57,7 +57,7 @@ func noNull[T any](d *jsontext.Decoder, _ *T) error {
 // plainJSON writes JSON with a newline behind it. A client that has gone is nobody's failure. Problem documents quote what clients
 // sent, and what of that is not UTF-8 becomes U+FFFD.
 var plainJSON = runtime.ProducerFunc(func(w io.Writer, v any) error {
-	text := answers.Get().(*bytes.Buffer) //nolint:errcheck // nothing else is in it
+	text := answers.Get().(*bytes.Buffer)
 	defer func() {
 		if text.Cap() <= answerKept {
 			text.Reset()

@@ -33,7 +33,7 @@ func servePlain(document string) {
 		panic(err)
 	}
 	fmt.Println("http://" + l.Addr().String())
-	panic(http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { //nolint:gosec // no limits: it is as plain as can be
+	panic(http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		text, err := json.Marshal(&m, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
 		if err != nil {
 			panic(err)

@@ -85,8 +85,8 @@ func BenchmarkGrowth(b *testing.B) {
 	}
 }
 
-// settle waits until the server has done what it does after a start and at the first look at its metrics, which each take a look at all executors.
-func (s *server) settle(executors int) time.Duration {
+// awaken waits until the server has done what it does after a start and at the first look at its metrics, which each take a look at all executors.
+func (s *server) awaken(executors int) time.Duration {
 	s.Helper()
 	for begun := time.Now(); ; {
 		values, _ := s.metrics()
@@ -111,7 +111,7 @@ func grown(b *testing.B, n int) {
 
 	s = start(b, dir, nil, "--simulator-vms", "0")
 	b.ReportMetric(1e3*s.ready.Seconds(), "ready-ms")
-	b.ReportMetric(1e3*s.settle(n).Seconds(), "settle-ms")
+	b.ReportMetric(1e3*s.awaken(n).Seconds(), "awake-ms")
 	for _, measure := range []struct {
 		name    string
 		times   int

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -86,20 +87,21 @@ func request(method, path string, body []byte) []byte {
 }
 
 // do sends a request and reads its answer, which must be a success.
-func (w *wire) do(request []byte) (*http.Response, error) {
+func (w *wire) do(request []byte) error {
 	if _, err := w.Write(request); err != nil {
-		return nil, err
+		return err
 	}
 	answer, err := http.ReadResponse(w.answers, nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	defer answer.Body.Close()
 	if answer.StatusCode/100 != 2 {
-		text, _ := io.ReadAll(answer.Body)
-		return nil, fmt.Errorf("%s: %s", answer.Status, text)
+		text, err := io.ReadAll(answer.Body)
+		return errors.Join(fmt.Errorf("%s: %s", answer.Status, text), err)
 	}
 	_, err = io.Copy(io.Discard, answer.Body)
-	return answer, err
+	return err
 }
 
 // target is a server that requests are made to: its base URL, and its process.
@@ -128,7 +130,7 @@ func (t target) each(b testing.TB, clients, n int, request func(i int) []byte) t
 	for _, w := range wires {
 		working.Go(func() {
 			for i := next.Add(1) - 1; i < int64(n) && !b.Failed(); i = next.Add(1) - 1 {
-				if _, err := w.do(request(int(i))); err != nil {
+				if err := w.do(request(int(i))); err != nil {
 					b.Error(err)
 				}
 			}

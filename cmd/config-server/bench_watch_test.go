@@ -49,7 +49,7 @@ func crowd(b *testing.B, watchers, changes int, paced bool) {
 	processor := s.target().processorTime(b)
 	for i := range changes {
 		at := time.Now()
-		if _, err := client.do(request("PUT", executorPath("x"), ordinary(b, "x", i+1))); err != nil {
+		if err := client.do(request("PUT", executorPath("x"), ordinary(b, "x", i+1))); err != nil {
 			b.Fatal(err)
 		}
 		answered[i] = time.Now()
@@ -91,8 +91,13 @@ func (w *wire) follow(b *testing.B, changes int, begun *sync.WaitGroup, read cha
 		return nil
 	}
 	answer, err := http.ReadResponse(w.answers, nil)
-	if err != nil || answer.StatusCode != http.StatusOK {
-		b.Errorf("watch: %v", err)
+	if err != nil {
+		b.Error(err)
+		return nil
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		b.Errorf("a watch is answered %s", answer.Status)
 		return nil
 	}
 	for lines := bufio.NewReader(answer.Body); len(told) < changes; {
