@@ -38,7 +38,6 @@ func crowd(b *testing.B, watchers, changes int, paced bool) {
 	var watching, begun sync.WaitGroup
 	for i := range watchers {
 		w := dial(b, s.api)
-		defer w.Close()
 		begun.Add(1)
 		watching.Go(func() { told[i] = w.follow(b, changes, &begun, read) })
 	}
@@ -96,6 +95,7 @@ func (w *wire) follow(b *testing.B, changes int, begun *sync.WaitGroup, read cha
 		return nil
 	}
 	defer answer.Body.Close()
+	defer w.Close() // before that: the body has no end
 	if answer.StatusCode != http.StatusOK {
 		b.Errorf("a watch is answered %s", answer.Status)
 		return nil
