@@ -4,9 +4,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -14,6 +17,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/vmexecutor/config-server/auth"
 	"github.com/vmexecutor/config-server/handlers"
 	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/push"
@@ -50,7 +54,12 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 
-	listeners, addresses, err := o.listen(ctx)
+	callers, err := auth.Open(auth.Options{TokenFile: o.TokenFile, CAFile: o.TLSCA, Certificate: o.TLSCertificate, Key: o.TLSKey, Logger: log})
+	if err != nil {
+		return err
+	}
+	crowd := newCrowd(o.Bounds)
+	listeners, addresses, err := o.listen(ctx, callers, crowd)
 	if err != nil {
 		return err
 	}
@@ -68,7 +77,9 @@ func Run(ctx context.Context, o Options) (err error) {
 		Store: st, Drivers: drivers, Observer: observer{figures}, Logger: log, Rate: o.PushRate, Resync: o.Resync,
 	})
 	figures.Watch(sources(st, reconciler, drivers))
-	handler, err := handlers.New(handlers.Options{Store: st, Push: reconciler, Metrics: figures, Version: version(), Logger: log})
+	handler, err := handlers.New(handlers.Options{
+		Store: st, Push: reconciler, Callers: callers, Bounds: o.Bounds.ofRequests(), Metrics: figures, Version: version(), Logger: log,
+	})
 	if err != nil {
 		return err
 	}
@@ -80,11 +91,13 @@ func Run(ctx context.Context, o Options) (err error) {
 	if addresses.Simulator != "" {
 		log.Info("listening", "what", "vsphere simulator", "url", addresses.Simulator)
 	}
-	return o.serve(ctx, log, reconciler, handler, listeners, addresses)
+	server := o.Bounds.server(handler, crowd)
+	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
+	return o.serve(ctx, log, reconciler, server, listeners, addresses)
 }
 
 // serve runs the reconciler and the HTTP server until ctx ends or one of them fails.
-func (o *Options) serve(ctx context.Context, log *slog.Logger, reconciler *push.Reconciler, handler http.Handler, listeners []net.Listener, addresses Addresses) error {
+func (o *Options) serve(ctx context.Context, log *slog.Logger, reconciler *push.Reconciler, server *http.Server, listeners []net.Listener, addresses Addresses) error {
 	failed := make(chan error, len(listeners)+1)
 	pushCtx, stopPush := context.WithCancel(context.WithoutCancel(ctx))
 	pushed := make(chan struct{})
@@ -94,14 +107,6 @@ func (o *Options) serve(ctx context.Context, log *slog.Logger, reconciler *push.
 			failed <- fmt.Errorf("push: %w", err)
 		}
 	}()
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute,
-		WriteTimeout:      2 * time.Minute,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
 	for _, l := range listeners {
 		go func() {
 			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -131,22 +136,27 @@ func (o *Options) serve(ctx context.Context, log *slog.Logger, reconciler *push.
 	return err
 }
 
-// listen opens the API's listeners.
-func (o *Options) listen(ctx context.Context) ([]net.Listener, Addresses, error) {
+// listen opens the API's listeners, with TLS over TCP where there is a certificate.
+func (o *Options) listen(ctx context.Context, callers *auth.Callers, crowd *crowd) ([]net.Listener, Addresses, error) {
 	var a Addresses
 	tcp, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(o.Host, strconv.Itoa(int(o.Port))))
 	if err != nil {
 		return nil, a, fmt.Errorf("--host, --port: %w", err)
 	}
-	listeners := []net.Listener{tcp}
+	var served net.Listener = &listener{tcp, crowd}
 	a.API = "http://" + tcp.Addr().String()
+	if config := callers.TLS(); config != nil {
+		served = tls.NewListener(served, config)
+		a.API = "https://" + tcp.Addr().String()
+	}
+	listeners := []net.Listener{served}
 	if o.SocketPath != "" {
-		socket, err := listenSocket(ctx, o.SocketPath)
+		socket, err := listenSocket(ctx, o.SocketPath, fs.FileMode(cmp.Or(o.SocketMode, 0o600)))
 		if err != nil {
 			tcp.Close()
 			return nil, a, err
 		}
-		listeners, a.Socket = append(listeners, socket), o.SocketPath
+		listeners, a.Socket = append(listeners, &listener{socket, crowd}), o.SocketPath
 	}
 	return listeners, a, nil
 }

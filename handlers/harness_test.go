@@ -19,6 +19,7 @@ import (
 	"github.com/go-openapi/strfmt"
 	"github.com/go-openapi/validate"
 
+	"github.com/vmexecutor/config-server/auth"
 	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/push"
 	"github.com/vmexecutor/config-server/restapi"
@@ -63,11 +64,18 @@ func openEdge(t testing.TB, dir string, drivers map[string]vm.Driver) *edgeTest 
 	}
 	e.reconciler = push.New(push.Options{Store: e.store, Drivers: drivers, Logger: log})
 	e.metrics = metrics.New(log)
-	e.handler, err = New(Options{Store: e.store, Push: e.reconciler, Metrics: e.metrics, Version: Version{Version: "test"}, Logger: log})
+	e.handler, err = New(Options{Store: e.store, Push: e.reconciler, Callers: administrators{}, Metrics: e.metrics, Version: Version{Version: "test"}, Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return e
+}
+
+// administrators are all callers, as at a server that tells none from another.
+type administrators struct{}
+
+func (administrators) Identify(*http.Request) (auth.Principal, error) {
+	return auth.Principal{Name: "test", Role: auth.Admin}, nil
 }
 
 // logBuffer keeps what was logged, whoever did.

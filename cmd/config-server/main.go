@@ -21,18 +21,29 @@ func run(args []string) int {
 	var o app.Options
 	parser := flags.NewParser(&o, flags.HelpFlag|flags.PassDoubleDash)
 	parser.Name = "config-server"
+	parser.SubcommandsOptional = true
+	if err := addTokenCommand(parser, &o); err != nil {
+		fmt.Fprintln(os.Stderr, "config-server:", err)
+		return 1
+	}
 	rest, err := parser.ParseArgs(args)
 	var usage *flags.Error
 	switch {
 	case errors.As(err, &usage) && usage.Type == flags.ErrHelp:
 		fmt.Println(usage.Message)
 		return 0
-	case err != nil:
+	case errors.As(err, &usage):
 		fmt.Fprintln(os.Stderr, "config-server:", err)
 		return 2
+	case err != nil: // of a command
+		fmt.Fprintln(os.Stderr, "config-server:", err)
+		return 1
 	case len(rest) > 0:
 		fmt.Fprintf(os.Stderr, "config-server: unexpected argument %q\n", rest[0])
 		return 2
+	}
+	if parser.Active != nil {
+		return 0 // a command did all there was to do
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
