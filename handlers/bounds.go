@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+
+	apierrors "github.com/go-openapi/errors"
 )
 
 // Bounds keep what one request takes of the server within limits. Zero is the default.
@@ -60,4 +62,15 @@ func headerSize(r *http.Request) int {
 		}
 	}
 	return size
+}
+
+// plainBody refuses bodies that would have to be unpacked: nobody knows how large they are.
+func (s *edge) plainBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
+			s.serve(w, r, apierrors.New(http.StatusUnsupportedMediaType, "the body must be as it is, without a Content-Encoding"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }

@@ -33,6 +33,8 @@ func TestWhatTheEdgeRefuses(t *testing.T) {
 		{name: "bad query", method: "GET", target: "/v1/executors?a=%zz", status: 400, fields: []string{""}},
 		{name: "not acceptable", method: "GET", target: "/v1/executors/x", status: 406, headers: []string{"Accept", "text/html"}},
 		{name: "content type", method: "POST", target: "/v1/executors", body: `{}`, status: 415, headers: []string{"Content-Type", "text/plain"}},
+		{name: "packed body", method: "POST", target: "/v1/executors", body: `{}`, status: 415, headers: []string{"Content-Encoding", "gzip"}},
+		{name: "long header", method: "GET", target: "/v1/executors", status: 431, headers: []string{"X-Long", strings.Repeat("x", DefaultHeader)}},
 		{name: "broken content type", method: "POST", target: "/v1/executors", body: `{}`, status: 400, fields: []string{"Content-Type"}, headers: []string{"Content-Type", ";;"}},
 		{name: "no body", method: "POST", target: "/v1/executors", status: 422, fields: []string{""}},
 		{name: "large body", method: "POST", target: "/v1/executors", body: strings.Repeat(" ", DefaultBody+1), status: 413},

@@ -33,7 +33,7 @@ const (
 func serve(api *operations.ConfigAPI, o Options) http.Handler {
 	s := &edge{problems: problems{o.Logger}, docs: newDocs(), metrics: o.Metrics, callers: o.Callers, bounds: o.Bounds.orDefault()}
 	api.Middleware = func(b middleware.Builder) http.Handler { return api.Context().RoutesHandler(b) }
-	s.routes = api.Serve(func(next http.Handler) http.Handler { return s.permit(s.strictQuery(next)) })
+	s.routes = api.Serve(func(next http.Handler) http.Handler { return s.permit(s.strictQuery(s.plainBody(next))) })
 	s.allowed = func(r *http.Request) []string { return api.Context().AllowedMethods(r) }
 	return s.observe(s.bound(s.identify(http.HandlerFunc(s.route))))
 }

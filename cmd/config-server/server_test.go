@@ -64,6 +64,14 @@ func (l *lines) String() string {
 // start runs the server until it said where it listens. Ports are free ones.
 func start(t *testing.T, dataDir string, env []string, args ...string) *server {
 	t.Helper()
+	s := launch(t, dataDir, env, args...)
+	s.opinion = newOpinion(t, s.api)
+	return s
+}
+
+// launch is start for tests that make their requests by themselves.
+func launch(t *testing.T, dataDir string, env []string, args ...string) *server {
+	t.Helper()
 	args = append([]string{"--port", "0", "--simulator-listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", dataDir}, args...)
 	cmd := exec.Command(binary, args...)
 	cmd.Env = append(os.Environ(), env...)
@@ -90,7 +98,6 @@ func start(t *testing.T, dataDir string, env []string, args ...string) *server {
 	case <-s.output.done:
 		t.Fatalf("the server ended early:\n%s", s.output)
 	}
-	s.opinion = newOpinion(t, s.api)
 	return s
 }
 
