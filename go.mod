@@ -22,6 +22,7 @@ require (
 	github.com/vmware/govmomi v0.56.0 // the vSphere API, and the simulator that is the embedded default
 	go.etcd.io/bbolt v1.5.0 // the embedded store engine
 	golang.org/x/crypto v0.58.0 // NaCl secretbox, for the secret values of a key set
+	golang.org/x/sync v0.24.0 // documents wait for their turn to be worked on
 	golang.org/x/time v0.16.0 // the rate of --push-rate
 )
 
@@ -65,7 +66,6 @@ require (
 	go.opentelemetry.io/otel/trace v1.47.0 // indirect
 	go.yaml.in/yaml/v4 v4.0.0 // indirect
 	golang.org/x/net v0.62.0 // indirect
-	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect

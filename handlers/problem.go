@@ -28,6 +28,7 @@ var kinds = []struct {
 	{auth.ErrUnauthenticated, http.StatusUnauthorized, ""},
 	{auth.ErrForbidden, http.StatusForbidden, ""},
 	{errCrowded, http.StatusTooManyRequests, ""},
+	{errSlowBody, http.StatusRequestTimeout, ""},
 	{errLongHeader, http.StatusRequestHeaderFieldsTooLarge, ""},
 	{store.ErrNotFound, http.StatusNotFound, ""},
 	{store.ErrExists, http.StatusConflict, "exists"},

@@ -31,9 +31,9 @@ const (
 // panics, bounds, who is calling and what they may do, strictness in paths and queries, HEAD and OPTIONS, the specification
 // and its documentation.
 func serve(api *operations.ConfigAPI, o Options) http.Handler {
-	s := &edge{problems: problems{o.Logger}, docs: newDocs(), metrics: o.Metrics, callers: o.Callers, bounds: o.Bounds.orDefault()}
+	s := &edge{problems: problems{o.Logger}, docs: newDocs(), metrics: o.Metrics, callers: o.Callers, shares: newShares(o.Bounds)}
 	api.Middleware = func(b middleware.Builder) http.Handler { return api.Context().RoutesHandler(b) }
-	s.routes = api.Serve(func(next http.Handler) http.Handler { return s.permit(s.strictQuery(s.plainBody(next))) })
+	s.routes = api.Serve(func(next http.Handler) http.Handler { return s.permit(s.strictQuery(s.share(next))) })
 	s.allowed = func(r *http.Request) []string { return api.Context().AllowedMethods(r) }
 	return s.observe(s.bound(s.identify(http.HandlerFunc(s.route))))
 }
@@ -44,7 +44,7 @@ type edge struct {
 	docs    *docs
 	metrics *metrics.Metrics
 	callers Callers
-	bounds  Bounds
+	shares  *shares
 	routes  http.Handler
 	allowed func(*http.Request) []string // methods of the path, other than the request's
 }
@@ -75,7 +75,7 @@ func (s *edge) route(w http.ResponseWriter, r *http.Request) {
 		get.Method = http.MethodGet
 		r = &get
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, s.bounds.Body)
+	r.Body = http.MaxBytesReader(w, r.Body, s.shares.Body)
 	s.routes.ServeHTTP(w, r)
 }
 

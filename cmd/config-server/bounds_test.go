@@ -272,7 +272,8 @@ func TestLargeBodies(t *testing.T) {
 					return
 				}
 				defer resp.Body.Close()
-				if resp.StatusCode != tc.status {
+				tooMany := resp.StatusCode == http.StatusTooManyRequests && resp.Header.Get("Retry-After") != ""
+				if resp.StatusCode != tc.status && !tooMany {
 					t.Errorf("%s: %s", tc.name, resp.Status)
 				}
 			})
@@ -284,7 +285,9 @@ func TestLargeBodies(t *testing.T) {
 	if got := sent.Load() >> 20; got > 20*32 {
 		t.Errorf("%d MiB were taken of 20 bodies", got)
 	}
-	if peak := s.peak(); peak > 500 {
+	peak := s.peak()
+	t.Logf("%d MiB were taken of 20 bodies of 1 GiB; the server needed %d MiB", sent.Load()>>20, peak)
+	if peak > 500 {
 		t.Errorf("the server needed %d MiB", peak)
 	}
 }
