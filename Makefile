@@ -18,8 +18,8 @@ run: build ## start the server on embedded defaults and print requests to try
 	@echo "Requests to try in another terminal (from the README):"; echo; sh docs/try.sh; echo
 	bin/config-server
 
-build: ## build bin/config-server
-	go build $(GOFLAGS) -o bin/ ./cmd/config-server
+build: ## build bin/config-server, which needs no library
+	CGO_ENABLED=0 go build $(GOFLAGS) -o bin/ ./cmd/config-server
 
 test: ## run all tests; needs Go alone
 	go test ./...
