@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"debug/elf"
 	"fmt"
 	"os"
 	"os/exec"
@@ -44,9 +45,29 @@ func TestSystemCallers(t *testing.T) {
 	}
 	s := launch(t, filepath.Join(dir, "data"), nil, args...)
 	port := s.api[strings.LastIndex(s.api, ":")+1:]
-	out := shell(`curl() { command curl --write-out '@%{http_code}\n' "$@"; }` + "\n" + strings.ReplaceAll(blocks[1][1], "8443", port))
+	out := shell(`curl() { command curl --write-out '\n@%{http_code}\n' "$@"; }` + "\n" + strings.ReplaceAll(blocks[1][1], "8443", port))
 	if got := fmt.Sprint(regexp.MustCompile(`@\d+`).FindAllString(out, -1)); got != "[@200 @201]" {
 		t.Errorf("answered %s:\n%s", got, out)
 	}
 	s.terminate()
+}
+
+// TestSystemStaticBinary: what make build makes needs no library, and says nothing of where it was built.
+func TestSystemStaticBinary(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config-server")
+	build := exec.Command("go", "build", "-trimpath", "-o", file, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	f, err := elf.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
+			t.Errorf("it is linked at its start: %v", p.Type)
+		}
+	}
 }

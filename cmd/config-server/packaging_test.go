@@ -1,10 +1,6 @@
 package main
 
 import (
-	"debug/elf"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"testing"
 
@@ -12,26 +8,6 @@ import (
 
 	"github.com/vmexecutor/config-server/app"
 )
-
-// TestStaticBinary: what make build makes needs no library, and says nothing of where it was built.
-func TestStaticBinary(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "config-server")
-	build := exec.Command("go", "build", "-trimpath", "-o", file, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	f, err := elf.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
-			t.Errorf("it is linked at its start: %v", p.Type)
-		}
-	}
-}
 
 // TestPackagedFlags: the image and the unit start the server with flags that there are.
 func TestPackagedFlags(t *testing.T) {
