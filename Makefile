@@ -18,8 +18,9 @@ run: build ## start the server on embedded defaults and print requests to try
 	@echo "Requests to try in another terminal (from the README):"; echo; sh docs/try.sh; echo
 	bin/config-server
 
-build: ## build bin/config-server, which needs no library
+build: ## build bin/config-server, and bin/tether for guests
 	CGO_ENABLED=0 go build $(GOFLAGS) -o bin/ ./cmd/config-server
+	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '-s -w' -o bin/ ./cmd/tether
 
 test: ## run all tests; needs Go alone
 	go test ./...
@@ -30,19 +31,19 @@ test-system: ## run the tests that need Debian packages: curl, chromium
 race: ## run all tests with the race detector
 	go test -race ./...
 
-fuzz: ## run the property tests with a million cases, the model of push with other seeds, then each fuzz target for FUZZTIME
+fuzz: ## run the property tests with a million cases, the model of push with a million steps, then each fuzz target for FUZZTIME
 	go test ./extraconfig -run '^TestProperty' -rapid.checks=1000000 -timeout 0
-	go test ./push -run '^TestModel$$' -model.seed 0 -model.steps 1000000 -timeout 0
+	go test ./push -run '^TestModel$$' -model.steps 1000000 -timeout 0
 	$(MAKE) -s fuzz-targets
 
 fuzz-targets:
-	@grep -Hor '^func Fuzz[A-Za-z]*' --include '*_test.go' extraconfig handlers | sed 's|/[^/]*:func | |' | while read -r package target; do \
+	@grep -Hor '^func Fuzz[A-Za-z]*' --include '*_test.go' extraconfig guest handlers | sed 's|/[^/]*:func | |' | while read -r package target; do \
 		echo "$$package $$target for $(FUZZTIME)"; \
 		go test "./$$package" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x || exit 1; \
 	done
 
-bench: ## run the benchmarks
-	go test -run '^$$' -bench . -benchmem ./extraconfig ./store/... ./vm/... ./push
+bench: ## run the benchmarks; docs/performance.md says how to run one alone, and what its figures mean
+	go test -run '^$$' -bench . -benchmem ./extraconfig ./guest ./store/... ./vm/... ./push
 
 generate: ## regenerate models/, restapi/, client/ from swagger.yml, and docs/keys.md
 	$(SWAGGER) validate --quiet swagger.yml

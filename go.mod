@@ -17,13 +17,14 @@ require (
 	github.com/go-openapi/validate v1.0.1
 	github.com/google/uuid v1.6.0 // the one spelling of instance UUIDs
 	github.com/jessevdk/go-flags v1.6.1 // the command line
+	github.com/mdlayher/vsock v1.4.0 // sockets between a VM and its host, which the standard library does not know
 	github.com/prometheus/client_golang v1.25.0 // counts, and writes the counts as every Prometheus reads them
 	github.com/swaggest/swgui v1.8.5 // Swagger UI to serve at /docs without a CDN: its files are in the binary
 	github.com/vmware/govmomi v0.56.0 // the vSphere API, and the simulator that is the embedded default
 	go.etcd.io/bbolt v1.5.0 // the embedded store engine
 	golang.org/x/crypto v0.58.0 // NaCl secretbox, for the secret values of a key set
-	golang.org/x/sync v0.24.0 // documents wait for their turn to be worked on
-	golang.org/x/time v0.16.0 // the rate of --push-rate
+	golang.org/x/sync v0.24.0 // a semaphore of bytes, for what a guest may send ahead, and for documents that are worked on
+	golang.org/x/time v0.16.0 // the rate of --push-rate, and of what a guest may ask
 )
 
 // Of the tests alone.
@@ -52,6 +53,7 @@ require (
 	github.com/go-openapi/swag/yamlutils v0.29.2 // indirect
 	github.com/go-viper/mapstructure/v2 v2.5.0 // indirect
 	github.com/kylelemons/godebug v1.1.0 // indirect
+	github.com/mdlayher/socket v0.8.0 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/oklog/ulid/v2 v2.1.2 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect

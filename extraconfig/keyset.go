@@ -22,8 +22,8 @@ type Pair struct {
 // Scope is that of the field which the pair came from; it is never derived from the key's text.
 func (p Pair) Scope() Scope { return p.leaf.scope }
 
-// Secret reports whether the value is sealed with the executor's secret key.
-func (p Pair) Secret() bool { return p.leaf.secret }
+// Secret reports whether the value is sealed with the executor's secret key. A pair that is of no field is not.
+func (p Pair) Secret() bool { return p.leaf != nil && p.leaf.secret }
 
 // NonPersistent reports whether the pair belongs to one boot of the VM.
 func (p Pair) NonPersistent() bool { return p.leaf.nonPersistent }
@@ -158,8 +158,9 @@ func (ks KeySet) Digest() string {
 func (ks KeySet) Fields() map[string]string {
 	type pair struct{ field, key, value string }
 	var list []pair
-	for p := range ks.All() {
-		if p.leaf.scope == ReadWrite {
+	for i := range ks.refs {
+		if ks.leaves[ks.refs[i].leaf].scope == ReadWrite { // few are
+			p := ks.at(i)
 			list = append(list, pair{p.Field(), fold(p.Key), p.Value})
 		}
 	}

@@ -51,3 +51,14 @@ func nonceOf(secretKey []byte, key string, plain []byte) [nonceSize]byte {
 	mac.Write(plain)
 	return [nonceSize]byte(mac.Sum(nil)[:nonceSize])
 }
+
+// Open gives the plain text of a secret pair, and of any other its value. The key is the one that it was sealed with.
+func (p Pair) Open(secretKey []byte) (string, error) {
+	switch {
+	case !p.Secret():
+		return p.Value, nil
+	case len(secretKey) != secretKeySize:
+		return "", errNoSecretKey
+	}
+	return open(secretKey, p.Key, p.Value)
+}

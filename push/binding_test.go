@@ -10,12 +10,13 @@ import (
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/vm"
+	"github.com/vmexecutor/config-server/vm/vmfake"
 )
 
 func TestAtTheFirstBindTheStoreWins(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
-		s.driver.guest(instance, func(m *fakeVM) { m.keys[statusKey] = "77" })
+		instance := s.driver.Add("vm1")
+		s.driver.Do(instance, func(m *vmfake.VM) { m.Keys[statusKey] = "77" })
 		s.create("web", "vm1", nil)
 		s.expect("web", StateSynced)
 		s.expectKeys("web", instance)
@@ -29,16 +30,16 @@ func TestUnbindingAndDeletingCleanTheVM(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tell(t, func(s *story) {
-				instance := s.driver.add("vm1")
+				instance := s.driver.Add("vm1")
 				s.create("web", "vm1", nil)
-				s.driver.setFail(func(string, string) error { return vm.ErrUnavailable })
+				s.driver.failing(func(vmfake.Op, string) error { return vm.ErrUnavailable })
 				if err := leave(s); err != nil {
 					t.Fatal(err)
 				}
 				s.settle()
 				s.stop()
 				s.start() // the record of it is durable
-				s.driver.setFail(nil)
+				s.driver.failing(nil)
 				s.later(s.r.RetryMax * 2)
 				if got := s.driver.keys(instance); len(got) != 1 || got["guestinfo.metadata"] == "" {
 					t.Errorf("the VM holds %v", got)
@@ -53,7 +54,7 @@ func TestUnbindingAndDeletingCleanTheVM(t *testing.T) {
 
 func TestRebindingMovesTheKeys(t *testing.T) {
 	tell(t, func(s *story) {
-		old, next := s.driver.add("vm1"), s.driver.add("vm2")
+		old, next := s.driver.Add("vm1"), s.driver.Add("vm2")
 		s.create("web", "vm1", nil)
 		if _, _, err := s.store.Bind(s.ctx, "web", store.Binding{Driver: "vsphere", Ref: "vm2"}); err != nil {
 			t.Fatal(err)
@@ -72,8 +73,8 @@ func TestRebindingMovesTheKeys(t *testing.T) {
 
 func TestAVMOfAnotherExecutorIsRefused(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
-		s.driver.guest(instance, func(m *fakeVM) { m.keys[holderKey] = "somebody" })
+		instance := s.driver.Add("vm1")
+		s.driver.Do(instance, func(m *vmfake.VM) { m.Keys[holderKey] = "somebody" })
 		s.create("web", "vm1", nil)
 		st := s.expect("web", StateFailed)
 		if !strings.Contains(st.LastError, "somebody") || !strings.Contains(st.LastError, "takeOver") {
@@ -91,12 +92,9 @@ func TestAVMOfAnotherExecutorIsRefused(t *testing.T) {
 
 func TestTwoReferencesToOneVM(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
-		s.driver.mu.Lock()
-		s.driver.names["alias"] = instance
-		s.driver.mu.Unlock()
+		instance := s.driver.Add("vm1")
 		s.create("web", "vm1", nil)
-		s.create("second", "alias", nil)
+		s.create("second", "/vm1", nil)
 		s.expect("web", StateSynced)
 		if st := s.expect("second", StateFailed); !strings.Contains(st.LastError, "web") {
 			t.Errorf("the reason does not name the holder: %s", st.LastError)
@@ -107,8 +105,8 @@ func TestTwoReferencesToOneVM(t *testing.T) {
 
 func TestNonPersistentKeysOnlyWhileTheVMIsOn(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
-		s.driver.guest(instance, func(m *fakeVM) { m.power = vm.PowerOff })
+		instance := s.driver.Add("vm1")
+		s.driver.Do(instance, func(m *vmfake.VM) { m.Turn(vm.PowerOff) })
 		s.create("web", "vm1", func(c *executor.ExecutorConfig) {
 			c.Execs = map[string]*executor.SessionConfig{"e1": {Cmd: executor.Cmd{Path: "/bin/sh"}}}
 		})
@@ -120,7 +118,7 @@ func TestNonPersistentKeysOnlyWhileTheVMIsOn(t *testing.T) {
 				t.Errorf("a VM that is off got %s", key)
 			}
 		}
-		s.driver.guest(instance, func(m *fakeVM) { m.power = vm.PowerOn })
+		s.driver.Do(instance, func(m *vmfake.VM) { m.Turn(vm.PowerOn) })
 		s.sweep()
 		s.expectKeys("web", instance)
 	})
@@ -128,14 +126,14 @@ func TestNonPersistentKeysOnlyWhileTheVMIsOn(t *testing.T) {
 
 func TestAConflictIsLookedAtAgain(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
+		instance := s.driver.Add("vm1")
 		s.create("web", "vm1", nil)
 		s.driver.changes()
 		raced := false
-		s.driver.setDuring(func(op, _ string) {
+		s.driver.during(func(op vmfake.Op, _ string) {
 			if op == "apply" && !raced {
 				raced = true
-				s.driver.guest(instance, func(m *fakeVM) { m.keys[startedKey] = "true" })
+				s.driver.Do(instance, func(m *vmfake.VM) { m.Keys[startedKey] = "true" })
 			}
 		})
 		s.put("web", func(c *executor.ExecutorConfig) { c.Hostname = "other" })
@@ -149,13 +147,13 @@ func TestAConflictIsLookedAtAgain(t *testing.T) {
 
 func TestAChangeWhoseAnswerWasLostIsSeenAfterwards(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
+		instance := s.driver.Add("vm1")
 		s.create("web", "vm1", nil)
-		s.driver.setFail(func(op, _ string) error {
+		s.driver.failing(func(op vmfake.Op, _ string) error {
 			if op != "apply" {
 				return nil
 			}
-			s.driver.guest(instance, func(m *fakeVM) { m.keys["guestinfo.vice./hostname"] = "other" })
+			s.driver.Do(instance, func(m *vmfake.VM) { m.Keys["guestinfo.vice./hostname"] = "other" })
 			return errors.New("the connection broke")
 		})
 		s.put("web", func(c *executor.ExecutorConfig) { c.Hostname = "other" })
@@ -169,7 +167,7 @@ func TestAChangeWhoseAnswerWasLostIsSeenAfterwards(t *testing.T) {
 
 func TestANetworkReachesEveryExecutorOnIt(t *testing.T) {
 	tell(t, func(s *story) {
-		a, b := s.driver.add("vm1"), s.driver.add("vm2")
+		a, b := s.driver.Add("vm1"), s.driver.Add("vm2")
 		front := store.Network{Config: &executor.ContainerNetwork{Common: executor.Common{Name: "front"}, Type: "bridge"}}
 		if _, err := s.store.CreateNetwork(s.ctx, front); err != nil {
 			t.Fatal(err)
@@ -192,7 +190,7 @@ func TestANetworkReachesEveryExecutorOnIt(t *testing.T) {
 			t.Errorf("%d changes, want one for each VM", len(got))
 		}
 		// What follows the network is not the guest's to report.
-		s.driver.guest(a, func(m *fakeVM) { m.keys["guestinfo.vice..networks|eth0.network.type"] = "mine" })
+		s.driver.Do(a, func(m *vmfake.VM) { m.Keys["guestinfo.vice..networks|eth0.network.type"] = "mine" })
 		s.sweep()
 		s.expectKeys("web", a)
 	})
@@ -210,9 +208,9 @@ func TestPushWaitsForTheOutcome(t *testing.T) {
 		if st := s.expect("loose", StateUnbound); st.DesiredRevision == 0 {
 			t.Errorf("status %+v", st)
 		}
-		instance := s.driver.add("vm1")
+		instance := s.driver.Add("vm1")
 		s.create("web", "vm1", nil)
-		s.driver.guest(instance, func(m *fakeVM) { m.keys["guestinfo.vice./hostname"] = "forged" })
+		s.driver.Do(instance, func(m *vmfake.VM) { m.Keys["guestinfo.vice./hostname"] = "forged" })
 		st, err := s.r.Push(s.ctx, "web")
 		if err != nil || st.State != StateSynced {
 			t.Errorf("%+v %v", st, err)
@@ -223,13 +221,13 @@ func TestPushWaitsForTheOutcome(t *testing.T) {
 
 func TestPlanIsWhatPushThenDoes(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
+		instance := s.driver.Add("vm1")
 		s.create("web", "vm1", nil)
 		s.driver.changes()
-		s.driver.guest(instance, func(m *fakeVM) {
-			m.keys["guestinfo.vice./hostname"] = "forged"
-			m.keys["guestinfo.vice./sessions|ghost/tty"] = "true"
-			m.keys[statusKey] = "5" // a report, so no difference
+		s.driver.Do(instance, func(m *vmfake.VM) {
+			m.Keys["guestinfo.vice./hostname"] = "forged"
+			m.Keys["guestinfo.vice./sessions|ghost/tty"] = "true"
+			m.Keys[statusKey] = "5" // a report, so no difference
 		})
 		revision, err := s.store.Revision(s.ctx)
 		if err != nil {
@@ -264,10 +262,10 @@ func TestPlanIsWhatPushThenDoes(t *testing.T) {
 
 func TestAChangeThatWasBegunIsSeenThroughWhenTheServerStops(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
+		instance := s.driver.Add("vm1")
 		s.create("web", "vm1", nil)
 		begun, finish := make(chan struct{}), make(chan struct{})
-		s.driver.setDuring(func(op, _ string) {
+		s.driver.during(func(op vmfake.Op, _ string) {
 			if op == "apply" {
 				close(begun)
 				<-finish

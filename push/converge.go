@@ -125,8 +125,9 @@ func (r *Reconciler) pin(ctx context.Context, driver vm.Driver, e *store.Executo
 // settle observes and changes the VM until there is nothing left to change.
 func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, j job, e *store.Executor) (done outcome, err error) {
 	begun := time.Now()
+	var before *look // at the VM as it was when it was changed
 	for range maxRounds {
-		l, err := r.see(ctx, driver, j.task, e)
+		l, err := r.see(ctx, driver, j.task, e, before)
 		if err != nil {
 			return done, err
 		}
@@ -156,6 +157,7 @@ func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, j job, e *sto
 		err = r.apply(ctx, driver, e.Binding.Instance, vm.Change{Set: delta.Set, Delete: delta.Delete, Version: l.state.Version})
 		switch {
 		case errors.Is(err, vm.ErrConflict):
+			before = nil
 			continue // somebody changed the VM since we looked: look again
 		case err != nil:
 			return done, err
@@ -165,13 +167,14 @@ func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, j job, e *sto
 		if e, err = r.confirm(ctx, l); err != nil {
 			return done, err
 		}
+		before, l.made = l, delta
 	}
 	return done, errUnsettled
 }
 
 // see looks at the VM, and takes in what the guest says.
-func (r *Reconciler) see(ctx context.Context, driver vm.Driver, key task, e *store.Executor) (*look, error) {
-	l, err := r.observe(ctx, driver, e)
+func (r *Reconciler) see(ctx context.Context, driver vm.Driver, key task, e *store.Executor, before *look) (*look, error) {
+	l, err := r.observe(ctx, driver, e, before)
 	if err != nil {
 		return nil, err
 	}
@@ -182,7 +185,7 @@ func (r *Reconciler) see(ctx context.Context, driver vm.Driver, key task, e *sto
 		}
 	}
 	if len(l.reported)+len(l.ended) > 0 {
-		if err := r.accept(ctx, l, r.report(e.Config.ID, e.Binding.Instance)); err != nil {
+		if err := r.accept(ctx, l, r.report(e.Config.ID, e.Binding.Instance, l.reportSighting())); err != nil {
 			return nil, err
 		}
 		r.Observer.Reported(len(l.reported))

@@ -23,7 +23,8 @@ type look struct {
 	boot     string // names the boot that the VM is in
 	observed extraconfig.KeySet
 	desired  extraconfig.KeySet
-	fields   map[string]string // digests of the read-write fields of desired
+	had      map[string]string // digests of the read-write fields of observed
+	fields   map[string]string // and of desired
 	asked    map[string]string // digests of all read-write fields that the store has, delivered or not
 
 	reported map[string]string // fields that the guest set, with their digests
@@ -32,23 +33,59 @@ type look struct {
 	wait     time.Duration     // and how long
 	ended    []string          // execs whose boot is over, and that do not say so yet
 	due      []string          // execs that are to be delivered for the first time
+	made     extraconfig.Delta // the change that was made then
 }
 
 // holderKey tells in a VM which executor it belongs to.
 const holderKey = "guestinfo.vice./common/id"
 
-// observe looks at the VM. It refuses one that belongs to another executor.
-func (r *Reconciler) observe(ctx context.Context, driver vm.Driver, e *store.Executor) (*look, error) {
+// observe looks at the VM, which had a change made to it after the look before, if there was one. It refuses a VM that belongs to
+// another executor.
+func (r *Reconciler) observe(ctx context.Context, driver vm.Driver, e *store.Executor, before *look) (*look, error) {
 	state, err := driver.Observe(ctx, e.Binding.Instance)
 	if err != nil {
 		return nil, err
 	}
+	if before != nil && before.fulfilled(e, state) {
+		return &look{
+			e: e, state: state, boot: before.boot,
+			observed: before.desired, had: before.fields, desired: before.desired, fields: before.fields, asked: before.asked,
+		}, nil
+	}
 	return r.lookAt(e, state)
+}
+
+// fulfilled reports whether a VM is as it was but for the change, and holds exactly what it should by now. Most are, and it takes
+// no decoding to see that.
+func (l *look) fulfilled(e *store.Executor, state vm.State) bool {
+	if e.Config != l.e.Config || state.Epoch != l.state.Epoch || state.Power != l.state.Power || len(l.held)+len(l.due)+len(l.ended) > 0 {
+		return false
+	}
+	want, ours := maps.Clone(l.state.Keys), l.observed.Len()-len(l.made.Delete)
+	for _, key := range l.made.Delete {
+		delete(want, key)
+	}
+	for _, p := range l.made.Set {
+		if _, had := want[p.Key]; !had {
+			ours++
+		}
+		want[p.Key] = p.Value
+	}
+	if ours != l.desired.Len() || !maps.Equal(want, state.Keys) {
+		return false
+	}
+	for p := range l.desired.All() {
+		if value, ok := state.Keys[p.Key]; !ok || value != p.Value {
+			return false // or it is there in another spelling
+		}
+	}
+	return true
 }
 
 func (r *Reconciler) lookAt(e *store.Executor, state vm.State) (*look, error) {
 	l := &look{e: e, state: state, observed: r.Store.Codec().Parse(state.Keys)}
-	l.boot = e.Binding.Driver + "/" + e.Binding.Instance + "/" + state.Epoch
+	l.had = l.observed.Fields()
+	l.boot = e.Binding.Driver + "/" + e.Binding.Instance + "/" + bootOf(state)
 	holder := l.holder()
 	if e.Binding.Base == nil && !e.Binding.TakeOver && holder != "" && holder != e.Config.ID {
 		return nil, fmt.Errorf("the VM belongs to executor %q: bind with takeOver=true to replace it", holder)
@@ -57,6 +94,14 @@ func (r *Reconciler) lookAt(e *store.Executor, state vm.State) (*look, error) {
 		return nil, err
 	}
 	return l, r.findReports(l)
+}
+
+// bootOf tells the boots of a VM apart.
+func bootOf(s vm.State) string {
+	if s.Boot == "" {
+		return s.Epoch
+	}
+	return s.Boot
 }
 
 // holder is the executor that the VM says it belongs to.
@@ -133,7 +178,7 @@ func (r *Reconciler) findReports(l *look) error {
 	if holder != l.e.Config.ID && (fresh || holder != "") {
 		return nil // it went back to what it was before it was ours
 	}
-	for field, digest := range l.observed.Fields() {
+	for field, digest := range l.had {
 		if digest == l.asked[field] || digest == base[field] || l.asked[field] != base[field] || follows(l.e.Config, field) {
 			continue
 		}
@@ -209,13 +254,24 @@ func (l *look) base() map[string]string {
 
 // sighting is what is kept beside the base.
 func (l *look) sighting() store.Sighting {
-	return store.Sighting{Epoch: l.state.Epoch, Power: string(l.state.Power), Config: l.e.ConfigRevision}
+	return store.Sighting{Epoch: l.state.Epoch, Boot: bootOf(l.state), Power: string(l.state.Power), Config: l.e.ConfigRevision}
+}
+
+// reportSighting is what is kept beside the base that a report changes. Where old values may have come back, and are not put right yet,
+// the sighting stays what it was, so that they are known for what they are.
+func (l *look) reportSighting() store.Sighting {
+	before, seen := l.e.Binding.Seen, l.sighting()
+	if l.fresh() {
+		return before
+	}
+	seen.Config = before.Config
+	return seen
 }
 
 // replaces gives the read-write fields that a push overwrites, with the digests that are lost by it and that nothing remembers.
 func (l *look) replaces() (replaced map[string]string) {
 	b := l.e.Binding
-	for field, digest := range l.observed.Fields() {
+	for field, digest := range l.had {
 		if digest == l.fields[field] || l.held[field] || digest == b.Base[field] || slices.Contains(b.Earlier[field], digest) {
 			continue
 		}

@@ -4,12 +4,15 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/vm"
+	"github.com/vmexecutor/config-server/vm/vmfake"
 )
 
 // The fields that the model keeps books of.
@@ -87,7 +90,7 @@ func (m *model) clientReports(id string, _ *box) {
 
 func (m *model) clientExecs(id string, _ *box) {
 	e := m.executor(id)
-	for exec := range e.Config.Execs {
+	for _, exec := range slices.Sorted(maps.Keys(e.Config.Execs)) {
 		if m.rng.IntN(2) == 0 {
 			m.did("client deletes exec %s of %s", exec, id)
 			m.update(id, func(c *executor.ExecutorConfig) { delete(c.Execs, exec) })
@@ -107,7 +110,7 @@ func (m *model) clientExecs(id string, _ *box) {
 // clientBinds binds or unbinds. Snapshots from before are gone: what came from an executor under an earlier binding nobody remembers.
 func (m *model) clientBinds(id string, b *box) {
 	for _, other := range m.hv.boxes {
-		other.snapshot = nil
+		other.snapshot = false
 	}
 	if m.executor(id).Binding != nil && m.rng.IntN(2) == 0 {
 		m.did("client unbinds %s", id)
@@ -125,7 +128,7 @@ func (m *model) clientBinds(id string, b *box) {
 
 // guestWrites has the guest write a field whole. Now and then it writes what it wrote before.
 func (m *model) guestWrites(_ string, b *box) {
-	if b.power != vm.PowerOn {
+	if m.power(b) != vm.PowerOn {
 		return
 	}
 	m.n++
@@ -133,8 +136,6 @@ func (m *model) guestWrites(_ string, b *box) {
 	if m.rng.IntN(4) == 0 {
 		value = 1 + m.rng.IntN(3)
 	}
-	m.hv.mu.Lock()
-	defer m.hv.mu.Unlock()
 	field := statusField
 	switch m.rng.IntN(4) {
 	case 0:
@@ -143,7 +144,7 @@ func (m *model) guestWrites(_ string, b *box) {
 		m.did("guest of %s writes address %d", b.name, value)
 		m.hv.set(b, set)
 	case 1:
-		for key := range b.keys {
+		for _, key := range slices.Sorted(maps.Keys(m.hv.State(b.instance).Keys)) {
 			if name, ok := cutExecStatus(key); ok {
 				m.did("guest of %s writes status of exec %s", b.name, name)
 				m.hv.set(b, map[string]string{key: strconv.Itoa(value)})
@@ -164,9 +165,10 @@ func (m *model) wrote(b *box, field string, fresh bool) {
 	if e == nil {
 		return
 	}
-	value := b.keys[statusKey]
+	keys := m.hv.State(b.instance).Keys
+	value := keys[statusKey]
 	if field == assignedField {
-		value = prefixText(b.keys[assignedIP], b.keys[assignedMask])
+		value = prefixText(keys[assignedIP], keys[assignedMask])
 	}
 	l := m.ledger(e.Config.ID, field)
 	if l.guests[b.name] == nil {
@@ -175,8 +177,12 @@ func (m *model) wrote(b *box, field string, fresh bool) {
 	last := l.guests[b.name][value]
 	l.guests[b.name][value] = m.hv.step
 	delete(l.ours, b.name)
-	waits := l.client != "" && b.written[keyOf(field)][l.client] < l.at // a client's value, which comes first
-	ours := e.Binding.Base != nil && b.keys[holderKey] == e.Config.ID   // else the guest runs with what is not from us
+	asked, err := m.store.KeySet(e)
+	if err != nil {
+		m.fail("%v", err)
+	}
+	waits := asked.Fields()[field] != e.Binding.Base[field]         // a client's value, which comes first
+	ours := e.Binding.Base != nil && keys[holderKey] == e.Config.ID // else the guest runs with what is not from us
 	if fresh && last == 0 && value != "" && !waits && ours && e.Binding.Offered[field] == "" {
 		l.ours[b.name] = map[string]int{value: m.hv.step}
 	}
@@ -184,12 +190,10 @@ func (m *model) wrote(b *box, field string, fresh bool) {
 
 // guestTears has the guest write half of a field, the other half, or nonsense.
 func (m *model) guestTears(_ string, b *box) {
-	if b.power != vm.PowerOn {
+	if m.power(b) != vm.PowerOn {
 		return
 	}
 	m.n++
-	m.hv.mu.Lock()
-	defer m.hv.mu.Unlock()
 	field := assignedField
 	switch m.rng.IntN(4) {
 	case 0:
@@ -211,8 +215,6 @@ func (m *model) guestTears(_ string, b *box) {
 
 func (m *model) operatorDrifts(_ string, b *box) {
 	m.n++
-	m.hv.mu.Lock()
-	defer m.hv.mu.Unlock()
 	m.did("operator changes keys of %s", b.name)
 	switch m.rng.IntN(4) {
 	case 0:
@@ -233,26 +235,25 @@ func (m *model) undone(b *box) {
 	}
 }
 
-func (m *model) power(_ string, b *box) {
+func (m *model) power(b *box) vm.Power { return m.hv.State(b.instance).Power }
+
+func (m *model) operatorTurns(_ string, b *box) {
 	to := vm.PowerOn
-	if b.power == vm.PowerOn {
+	if m.power(b) == vm.PowerOn {
 		to = []vm.Power{vm.PowerOff, vm.PowerOff, vm.PowerSuspended}[m.rng.IntN(3)]
 	}
 	m.did("%s is %s", b.name, to)
 	if to == vm.PowerOff {
 		m.undone(b)
 	}
-	m.hv.mu.Lock()
-	defer m.hv.mu.Unlock()
-	m.hv.turn(b, to)
+	m.hv.Do(b.instance, func(v *vmfake.VM) { v.Turn(to) })
 }
 
 func (m *model) snapshots(_ string, b *box) {
-	m.hv.mu.Lock()
-	defer m.hv.mu.Unlock()
-	if b.snapshot == nil || m.rng.IntN(3) == 0 {
+	if !b.snapshot || m.rng.IntN(3) == 0 {
 		m.did("snapshot of %s", b.name)
-		m.hv.snap(b)
+		b.snapshot = true
+		m.hv.Do(b.instance, (*vmfake.VM).Snap)
 		return
 	}
 	if e := m.holder(b.name); e != nil && vm.Power(e.Binding.Seen.Power) == vm.PowerOff {
@@ -260,7 +261,7 @@ func (m *model) snapshots(_ string, b *box) {
 	}
 	m.did("%s is reverted", b.name)
 	m.undone(b)
-	m.hv.revert(b)
+	m.hv.Do(b.instance, (*vmfake.VM).Revert)
 }
 
 func (m *model) restart(string, *box) {
@@ -271,11 +272,11 @@ func (m *model) restart(string, *box) {
 }
 
 func (m *model) weather(string, *box) {
-	m.hv.mu.Lock()
-	defer m.hv.mu.Unlock()
-	m.hv.faulty = []float64{0, 0.1, 0.5, 1}[m.rng.IntN(4)]
-	m.hv.hints = []float64{0, 0.7, 1}[m.rng.IntN(3)]
-	m.did("%.0f%% of calls fail, %.0f%% of changes are hinted at", m.hv.faulty*100, m.hv.hints*100)
+	c := fair
+	c.Fails = []float64{0, 0.1, 0.5, 1}[m.rng.IntN(4)]
+	c.Hints = []float64{0, 0.7, 1}[m.rng.IntN(3)]
+	m.did("%.0f%% of calls fail, %.0f%% of changes are hinted at", c.Fails*100, c.Hints*100)
+	m.hv.weather.Set(c)
 }
 
 func cutExecStatus(key string) (string, bool) {

@@ -2,8 +2,8 @@ package push
 
 import (
 	"encoding/json"
-	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"testing/synctest"
 	"time"
@@ -12,6 +12,7 @@ import (
 	"github.com/vmexecutor/config-server/extraconfig"
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/vm"
+	"github.com/vmexecutor/config-server/vm/vmfake"
 )
 
 // read looks at what the feed tells since the last time, in order.
@@ -28,8 +29,12 @@ func (m *model) read() {
 					l := m.ledger(e.ID, field)
 					l.client, l.at, l.known[value] = value, m.hv.step, true
 					clear(l.ours)
-					if b := m.executor(e.ID).Binding; b != nil && value == m.hv.boxes[b.Ref].given[keyOf(field)] {
-						l.client = "" // back at what the VM has been given, before anything else was
+					if b := m.executor(e.ID).Binding; b != nil {
+						box := m.hv.boxes[b.Ref]
+						box.holds(m.hv.State(box.instance).Keys[statusKey], m.hv.step)
+						if value == box.given[keyOf(field)] {
+							l.client = "" // back at what the VM has been given, before anything else was
+						}
 					}
 				}
 			}
@@ -43,6 +48,9 @@ func (m *model) read() {
 			m.bound[e.ID] = m.hv.step
 			for _, field := range []string{statusField, assignedField} {
 				clear(m.ledger(e.ID, field).ours)
+			}
+			if b := m.executor(e.ID).Binding; b != nil {
+				clear(m.hv.boxes[b.Ref].seen) // what an earlier binding saw nobody remembers
 			}
 		}
 	}
@@ -73,10 +81,10 @@ func (m *model) reported(e store.Event, field, value string) {
 		m.fail("%s: %s came back as a report, %s: the guest wrote it at step %d, and something else after", e.ID, field, value, at)
 	}
 	if l.client != "" {
-		delivered := b.written[keyOf(field)][l.client]
-		if field == statusField && !unheard && (delivered < l.at || delivered > at) {
-			m.fail("%s: %s %s of a client, at step %d, was lost to %s of the guest, at step %d; it reached the VM at step %d",
-				e.ID, field, l.client, l.at, value, at, delivered)
+		arrived := slices.ContainsFunc(b.had[l.client], func(step int) bool { return l.at <= step && step <= at })
+		if field == statusField && !unheard && !arrived {
+			m.fail("%s: %s %s of a client, at step %d, was lost to %s of the guest, at step %d; the VM held it at steps %v",
+				e.ID, field, l.client, l.at, value, at, b.had[l.client])
 		}
 	}
 	l.client, l.reported, l.known[value] = "", at, true
@@ -120,15 +128,14 @@ func (m *model) checkStatus() {
 // quiet lets everything come to rest, and checks that it is as it should be.
 func (m *model) quiet() {
 	m.did("quiet")
-	m.hv.mu.Lock()
-	faulty := m.hv.faulty
-	m.hv.faulty = 0
+	fails := m.hv.worsen(0)
 	for _, name := range m.vms {
-		if b := m.hv.boxes[name]; b.power == vm.PowerSuspended {
-			m.hv.turn(b, vm.PowerOn)
-		}
+		m.hv.Do(m.hv.boxes[name].instance, func(v *vmfake.VM) {
+			if v.Power() == vm.PowerSuspended {
+				v.Turn(vm.PowerOn)
+			}
+		})
 	}
-	m.hv.mu.Unlock()
 	m.rest()
 	for _, id := range m.ids { // a VM that came back from a snapshot as another executor's
 		if st, err := m.r.Status(m.Context(), id); err == nil && st.State == StateFailed {
@@ -151,9 +158,7 @@ func (m *model) quiet() {
 	if m.hv.writes != writes || len(m.mem.log) != commits {
 		m.fail("a restart with nothing to do made %d changes and %d commits", m.hv.writes-writes, len(m.mem.log)-commits)
 	}
-	m.hv.mu.Lock()
-	m.hv.faulty = faulty
-	m.hv.mu.Unlock()
+	m.hv.worsen(fails)
 }
 
 func (m *model) rest() {
@@ -179,17 +184,18 @@ func (m *model) checkQuiet(id string) {
 		m.fail("%s is %s: %s", id, st.State, st.LastError)
 	}
 	b := m.hv.boxes[e.Binding.Instance]
-	boot := fmt.Sprintf("vsphere/%s/%d", b.name, b.epoch)
+	state := m.hv.State(b.instance)
+	boot := "vsphere/" + b.instance + "/" + state.Boot
 	want := *e
 	config := *e.Config
 	config.Execs = maps.Clone(config.Execs)
 	for exec, c := range config.Execs {
 		switch delivered := e.Boots[exec]; {
-		case delivered == boot && b.power == vm.PowerOn:
+		case delivered == boot && state.Power == vm.PowerOn:
 			continue
 		case delivered != "" && c.Detail.StopTime == 0:
 			m.fail("exec %s of %s is over and does not say so", exec, id)
-		case delivered == "" && c.Detail.StopTime == 0 && b.power == vm.PowerOn:
+		case delivered == "" && c.Detail.StopTime == 0 && state.Power == vm.PowerOn:
 			m.fail("exec %s of %s was not delivered", exec, id)
 		}
 		delete(config.Execs, exec)
@@ -199,7 +205,7 @@ func (m *model) checkQuiet(id string) {
 	if err != nil {
 		m.fail("%v", err)
 	}
-	if d := extraconfig.Diff(m.store.Codec().Parse(b.keys), keys); !d.Empty() {
+	if d := extraconfig.Diff(m.store.Codec().Parse(state.Keys), keys); !d.Empty() {
 		m.fail("%s: %s differs: set %v, delete %v", id, b.name, d.Set, d.Delete)
 	}
 	m.checkNothingLost(e, b)
@@ -212,8 +218,7 @@ func (m *model) checkNothingLost(e *store.Executor, b *box) {
 		assignedField: textOf(e.Config.Networks["eth0"]),
 	} {
 		for value, at := range m.ledger(e.Config.ID, field).ours[b.name] {
-			unsure := b.lost[keyOf(field)] >= m.ledger(e.Config.ID, field).at // whether the client's value was there before
-			if has != value && at > m.bound[e.Config.ID] && !unsure {
+			if has != value && at > m.bound[e.Config.ID] {
 				m.fail("%s: the store has %s %s, and the guest wrote %s at step %d", e.Config.ID, field, has, value, at)
 			}
 		}

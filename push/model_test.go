@@ -1,6 +1,7 @@
 package push
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -18,22 +19,41 @@ import (
 
 var (
 	modelSteps = flag.Int("model.steps", 10_000, "steps of the model checker")
-	modelSeed  = flag.Uint64("model.seed", 1, "seed of its first run; 0 is another one each time, as make fuzz has it")
+	modelSeed  = flag.Uint64("model.seed", 0, "seed of its first run; 0 is another one each time")
+	modelTail  = flag.Int("model.tail", 60, "how many of the steps before a failure are told")
 )
 
-// modelRun is how many steps one run has: each begins with an empty store.
+// modelRun is how many steps one run has: each begins with an empty store, and a seed of its own.
 const modelRun = 500
 
 // TestModel lets clients, guests, operators and failures do what they like in any order, and checks after every step, and whenever
-// all is quiet, what must hold whatever they do. A failure is repeated with -model.seed.
+// all is quiet, what must hold whatever they do. The seed that it tells when it fails repeats the run: -model.seed N -model.steps 500.
 func TestModel(t *testing.T) {
 	seed := *modelSeed
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
+	t.Logf("the first of %d steps are those of -model.seed %d", *modelSteps, seed)
 	for steps := *modelSteps; steps > 0 && !t.Failed(); steps -= modelRun {
 		synctest.Test(t, func(t *testing.T) { newModel(t, seed).run(min(steps, modelRun)) })
 		seed++
+	}
+}
+
+// TestModelRepeats: a seed that found something finds it again.
+func TestModelRepeats(t *testing.T) {
+	var told [2][][]byte
+	for i := range told {
+		synctest.Test(t, func(t *testing.T) {
+			m := newModel(t, 1)
+			m.run(modelRun / 2)
+			told[i] = m.mem.log
+		})
+	}
+	for i := range told[0] {
+		if i >= len(told[1]) || !bytes.Equal(told[0][i], told[1][i]) {
+			t.Fatalf("commit %d was another one the second time", i+1)
+		}
 	}
 }
 
@@ -64,7 +84,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	}
 	m.store = st
 	m.vms, m.ids = []string{"vm0", "vm1", "vm2", "vm3"}, []string{"a", "b", "c"}
-	m.hv = newHypervisor(rand.New(rand.NewPCG(seed, 1)), st.Codec(), m.vms...)
+	m.hv = newHypervisor(seed, st.Codec(), m.vms...)
 	for i, id := range m.ids {
 		c := &executor.ExecutorConfig{
 			Common:   executor.Common{ID: id, Name: id, Notes: "HIDDEN notes"},
@@ -75,7 +95,7 @@ func newModel(t *testing.T, seed uint64) *model {
 			t.Fatal(err)
 		}
 	}
-	m.hv.hints, m.hv.faulty = 0.7, 0.1
+	m.hv.weather.Set(fair)
 	m.start()
 	return m
 }
@@ -94,6 +114,7 @@ func (m *model) start() {
 		}
 	}()
 	m.stop = func() { cancel(); <-ended }
+	synctest.Wait()
 }
 
 func (m *model) fail(format string, args ...any) {
@@ -103,15 +124,13 @@ func (m *model) fail(format string, args ...any) {
 
 func (m *model) did(format string, args ...any) {
 	m.done = append(m.done, fmt.Sprintf("%5d %s ", m.hv.step, time.Now().Format("04:05.000"))+fmt.Sprintf(format, args...))
-	m.done = m.done[max(0, len(m.done)-60):]
+	m.done = m.done[max(0, len(m.done)-*modelTail):]
 }
 
 func (m *model) run(steps int) {
 	defer func() { m.stop() }()
 	for i := range steps {
-		m.hv.mu.Lock()
-		m.hv.step++
-		m.hv.mu.Unlock()
+		m.hv.tick()
 		m.act()
 		wait := time.Duration(m.rng.IntN(120)) * time.Millisecond
 		if m.rng.IntN(8) == 0 {
@@ -137,7 +156,7 @@ func (m *model) act() {
 		act  func(id string, b *box)
 	}{
 		{12, m.clientConfigures}, {12, m.clientReports}, {8, m.clientExecs}, {3, m.clientBinds},
-		{26, m.guestWrites}, {8, m.guestTears}, {8, m.operatorDrifts}, {8, m.power}, {4, m.snapshots}, {2, m.restart}, {3, m.weather},
+		{26, m.guestWrites}, {8, m.guestTears}, {8, m.operatorDrifts}, {8, m.operatorTurns}, {4, m.snapshots}, {2, m.restart}, {3, m.weather},
 	} {
 		if roll -= a.odds; roll < 0 {
 			a.act(id, b)

@@ -83,7 +83,7 @@ func (r *Reconciler) lookOnly(ctx context.Context, id string) (*look, error) {
 		pinned.Binding = &binding
 		e = &pinned
 	}
-	l, err := r.observe(ctx, driver, e)
+	l, err := r.observe(ctx, driver, e, nil)
 	if err != nil {
 		return nil, &VMError{err}
 	}

@@ -7,11 +7,12 @@ import (
 
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/vm"
+	"github.com/vmexecutor/config-server/vm/vmfake"
 )
 
 func TestDeliversAndSendsOnlyWhatChanged(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
+		instance := s.driver.Add("vm1")
 		s.create("web", "vm1", nil)
 		st := s.expect("web", StateSynced)
 		if st.LastPush == nil || st.LastPush.KeysSet == 0 || st.Power != vm.PowerOn || st.ObservedAt.IsZero() {
@@ -38,7 +39,7 @@ func TestDeliversAndSendsOnlyWhatChanged(t *testing.T) {
 
 func TestARestartWithACleanVMChangesNothing(t *testing.T) {
 	tell(t, func(s *story) {
-		s.driver.add("vm1")
+		s.driver.Add("vm1")
 		s.create("web", "vm1", nil)
 		s.driver.changes()
 		s.stop()
@@ -50,7 +51,7 @@ func TestARestartWithACleanVMChangesNothing(t *testing.T) {
 
 func TestChangesMadeWhileNobodyPushedArriveAfterARestart(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
+		instance := s.driver.Add("vm1")
 		s.create("web", "vm1", nil)
 		s.stop()
 		s.put("web", func(c *executor.ExecutorConfig) { c.Hostname = "other" })
@@ -70,11 +71,11 @@ func TestAMissingVMFailsAndHeals(t *testing.T) {
 		if !strings.Contains(st.LastError, `VM "vm1" does not exist`) || st.Attempts == 0 || st.NextRetry.IsZero() || st.PushedRevision != 0 {
 			t.Errorf("status %+v", st)
 		}
-		s.driver.add("vm2")
+		s.driver.Add("vm2")
 		s.create("other", "vm2", nil)
 		s.expect("other", StateSynced) // one that is broken delays no other
 
-		instance := s.driver.add("vm1")
+		instance := s.driver.Add("vm1")
 		s.later(s.r.RetryMax * 2)
 		s.expect("web", StateSynced)
 		s.expectKeys("web", instance)
@@ -94,13 +95,13 @@ func TestRetriesBackOff(t *testing.T) {
 
 func TestDriftIsPutBack(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
+		instance := s.driver.Add("vm1")
 		s.create("web", "vm1", nil)
 		s.driver.changes()
-		s.driver.guest(instance, func(m *fakeVM) {
-			m.keys["guestinfo.vice./hostname"] = "forged"
-			m.keys["guestinfo.vice./sessions|ghost/cmd/Path"] = "/bin/ghost"
-			delete(m.keys, "common/notes")
+		s.driver.Do(instance, func(m *vmfake.VM) {
+			m.Keys["guestinfo.vice./hostname"] = "forged"
+			m.Keys["guestinfo.vice./sessions|ghost/cmd/Path"] = "/bin/ghost"
+			delete(m.Keys, "common/notes")
 		})
 		s.sweep()
 		s.expect("web", StateSynced)
@@ -115,11 +116,11 @@ const (
 
 func TestAReportComesBack(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
+		instance := s.driver.Add("vm1")
 		s.create("web", "vm1", nil)
 		s.driver.changes()
 		config := s.executor("web").ConfigRevision
-		s.driver.guest(instance, func(m *fakeVM) { m.keys[statusKey], m.keys[startedKey] = "137", "true" })
+		s.driver.Do(instance, func(m *vmfake.VM) { m.Keys[statusKey], m.Keys[startedKey] = "137", "true" })
 		s.sweep()
 		e := s.executor("web")
 		if m := e.Config.Sessions["main"]; m.ExitStatus != 137 || m.Started != "true" {
@@ -141,10 +142,10 @@ func TestAReportComesBack(t *testing.T) {
 
 func TestAReportMadeWhileTheServerWasDownIsKept(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
+		instance := s.driver.Add("vm1")
 		s.create("web", "vm1", nil)
 		s.stop()
-		s.driver.guest(instance, func(m *fakeVM) { m.keys[statusKey] = "3" })
+		s.driver.Do(instance, func(m *vmfake.VM) { m.Keys[statusKey] = "3" })
 		s.start()
 		if got := s.executor("web").Config.Sessions["main"].ExitStatus; got != 3 {
 			t.Errorf("the store has %d", got)
@@ -154,10 +155,10 @@ func TestAReportMadeWhileTheServerWasDownIsKept(t *testing.T) {
 
 func TestAReportThatDoesNotParseIsDriftOfThatFieldAlone(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
+		instance := s.driver.Add("vm1")
 		s.create("web", "vm1", nil)
 		s.driver.changes()
-		s.driver.guest(instance, func(m *fakeVM) { m.keys[statusKey], m.keys[startedKey] = "many", "true" })
+		s.driver.Do(instance, func(m *vmfake.VM) { m.Keys[statusKey], m.Keys[startedKey] = "many", "true" })
 		s.sweep()
 		if m := s.executor("web").Config.Sessions["main"]; m.ExitStatus != 0 || m.Started != "true" {
 			t.Errorf("the store has %d, %q", m.ExitStatus, m.Started)
@@ -169,10 +170,10 @@ func TestAReportThatDoesNotParseIsDriftOfThatFieldAlone(t *testing.T) {
 
 func TestAReportThatCannotBeStoredIsDriftOfThatFieldAlone(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
+		instance := s.driver.Add("vm1")
 		s.create("web", "vm1", nil)
 		s.driver.changes()
-		s.driver.guest(instance, func(m *fakeVM) { m.keys[statusKey], m.keys[startedKey] = "4", "\x01" })
+		s.driver.Do(instance, func(m *vmfake.VM) { m.Keys[statusKey], m.Keys[startedKey] = "4", "\x01" })
 		s.sweep()
 		if m := s.executor("web").Config.Sessions["main"]; m.ExitStatus != 4 || m.Started != "" {
 			t.Errorf("the store has %d, %q", m.ExitStatus, m.Started)
@@ -183,10 +184,10 @@ func TestAReportThatCannotBeStoredIsDriftOfThatFieldAlone(t *testing.T) {
 
 func TestAbsenceIsNoReport(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
+		instance := s.driver.Add("vm1")
 		s.create("web", "vm1", func(c *executor.ExecutorConfig) { c.Sessions["main"].ExitStatus = 9 })
 		s.driver.changes()
-		s.driver.guest(instance, func(m *fakeVM) { delete(m.keys, statusKey) })
+		s.driver.Do(instance, func(m *vmfake.VM) { delete(m.Keys, statusKey) })
 		s.sweep()
 		s.expectChange(map[string]string{statusKey: "9"})
 	})
@@ -194,12 +195,12 @@ func TestAbsenceIsNoReport(t *testing.T) {
 
 func TestAClientsChangeWinsOverAReportOfTheSameField(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
+		instance := s.driver.Add("vm1")
 		s.create("web", "vm1", func(c *executor.ExecutorConfig) { c.Sessions["main"].ExitStatus = 1 })
 		e := s.executor("web")
 		s.stop()
-		s.driver.guest(instance, func(m *fakeVM) { m.keys[statusKey] = "2" })
-		_, err := s.store.Report(s.ctx, "web", e.Binding.Instance, e.Binding.Base, func(c *executor.ExecutorConfig) ([]string, error) {
+		s.driver.Do(instance, func(m *vmfake.VM) { m.Keys[statusKey] = "2" })
+		_, err := s.store.Report(s.ctx, "web", e.Binding.Instance, e.Binding.Base, e.Binding.Seen, func(c *executor.ExecutorConfig) ([]string, error) {
 			c.Sessions["main"].ExitStatus = 5 // as a client's PATCH of that field does: the base stays
 			return []string{"sessions.main.exitStatus"}, nil
 		})

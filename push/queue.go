@@ -194,17 +194,6 @@ func (q *queue) depth() (n int, oldest time.Time) {
 	return n, oldest
 }
 
-// busy gives the tasks that wait or are worked on.
-func (q *queue) busy() map[task]bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	busy := make(map[task]bool, len(q.tasks))
-	for t := range q.tasks {
-		busy[t] = true
-	}
-	return busy
-}
-
 // close ends every next, and every wait whose run will not come.
 func (q *queue) close() {
 	q.mu.Lock()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/vm"
+	"github.com/vmexecutor/config-server/vm/vmfake"
 )
 
 func TestClientsComeFirstAndNobodyStarves(t *testing.T) {
@@ -41,12 +42,12 @@ func TestClientsComeFirstAndNobodyStarves(t *testing.T) {
 // TestABurstIsOneFurtherChange: while a change is under way, a hundred more lead to one.
 func TestABurstIsOneFurtherChange(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
+		instance := s.driver.Add("vm1")
 		s.create("web", "vm1", nil)
 		s.driver.changes()
 		begun, finish := make(chan struct{}), make(chan struct{})
 		var first atomic.Bool
-		s.driver.setDuring(func(op, _ string) {
+		s.driver.during(func(op vmfake.Op, _ string) {
 			if op == "apply" && first.CompareAndSwap(false, true) {
 				close(begun)
 				<-finish
@@ -60,8 +61,8 @@ func TestABurstIsOneFurtherChange(t *testing.T) {
 				t.Fatal("synced with a change that nobody saw applied")
 			}
 		}
-		if counts := s.r.Counts(); counts[StatePending] != 1 || s.r.QueueDepth() > 1 {
-			t.Errorf("counts %v, depth %d", counts, s.r.QueueDepth())
+		if n := s.r.QueueDepth(); n > 1 {
+			t.Errorf("%d wait", n)
 		}
 		close(finish)
 		s.settle()
@@ -69,8 +70,8 @@ func TestABurstIsOneFurtherChange(t *testing.T) {
 		if got := s.driver.changes(); len(got) != 2 {
 			t.Errorf("%d changes, want two", len(got))
 		}
-		if got := s.driver.get(instance, "guestinfo.vice./hostname"); got != "h99" || s.r.Counts()[StateSynced] != 1 {
-			t.Errorf("the VM has %s; %v", got, s.r.Counts())
+		if got := s.driver.get(instance, "guestinfo.vice./hostname"); got != "h99" {
+			t.Errorf("the VM has %s", got)
 		}
 	})
 }
@@ -78,20 +79,20 @@ func TestABurstIsOneFurtherChange(t *testing.T) {
 // TestOwnChangesAreNotLookedAtTwice: the hint of what we did costs one look, and no change.
 func TestOwnChangesAreNotLookedAtTwice(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
+		instance := s.driver.Add("vm1")
 		s.create("web", "vm1", nil)
 		s.driver.changes()
-		s.driver.setDuring(func(op, instance string) {
+		s.driver.during(func(op vmfake.Op, instance string) {
 			if op == "apply" {
-				s.driver.hint(instance)
+				s.driver.Hint(instance)
 			}
 		})
 		s.put("web", func(c *executor.ExecutorConfig) { c.Hostname = "other" })
-		looked := s.driver.looked
-		s.driver.hint(instance)
+		looked := s.driver.looks()
+		s.driver.Hint(instance)
 		s.settle()
-		if s.driver.looked != looked+1 || len(s.driver.changes()) != 1 {
-			t.Errorf("looked %d times for a hint", s.driver.looked-looked)
+		if s.driver.looks() != looked+1 || len(s.driver.changes()) != 1 {
+			t.Errorf("looked %d times for a hint", s.driver.looks()-looked)
 		}
 	})
 }
@@ -99,17 +100,17 @@ func TestOwnChangesAreNotLookedAtTwice(t *testing.T) {
 func TestAnOutageIsNotHammered(t *testing.T) {
 	tell(t, func(s *story) {
 		for i := range 100 {
-			s.driver.add(fmt.Sprint("vm", i))
+			s.driver.Add(fmt.Sprint("vm", i))
 			s.create(fmt.Sprint("e", i), fmt.Sprint("vm", i), nil)
 		}
 		var calls atomic.Int64
-		s.driver.setFail(func(string, string) error { calls.Add(1); return vm.ErrUnavailable })
+		s.driver.failing(func(vmfake.Op, string) error { calls.Add(1); return vm.ErrUnavailable })
 		s.later(s.r.Resync + time.Hour)
 		if n := calls.Load(); n > 400 {
 			t.Errorf("%d calls in an hour of outage", n)
 		}
 		s.driver.changes()
-		s.driver.setFail(nil)
+		s.driver.failing(nil)
 		s.later(3 * s.r.RetryMax)
 		for i := range 100 {
 			s.expect(fmt.Sprint("e", i), StateSynced)
@@ -124,7 +125,7 @@ func TestChangesKeepToARate(t *testing.T) {
 		s.r = New(Options{Store: s.store, Drivers: map[string]vm.Driver{"vsphere": s.driver}, Logger: s.r.Logger, Rate: 2})
 		s.run()
 		for i := range 20 {
-			s.driver.add(fmt.Sprint("vm", i))
+			s.driver.Add(fmt.Sprint("vm", i))
 			s.create(fmt.Sprint("e", i), fmt.Sprint("vm", i), nil)
 		}
 		s.later(5 * time.Second)
@@ -132,18 +133,18 @@ func TestChangesKeepToARate(t *testing.T) {
 			t.Errorf("%d changes in five seconds", n)
 		}
 		s.later(10 * time.Second)
-		if n := s.r.Counts()[StateSynced]; n != 20 {
-			t.Errorf("%d are synced", n)
+		for i := range 20 {
+			s.expect(fmt.Sprint("e", i), StateSynced)
 		}
 	})
 }
 
 func TestExplain(t *testing.T) {
 	tell(t, func(s *story) {
-		instance := s.driver.add("vm1")
+		instance := s.driver.Add("vm1")
 		s.create("web", "vm1", nil)
 		s.stop()
-		s.driver.guest(instance, func(m *fakeVM) { m.keys[statusKey], m.keys["guestinfo.vice./sessions|main/tty"] = "5", "true" })
+		s.driver.Do(instance, func(m *vmfake.VM) { m.Keys[statusKey], m.Keys["guestinfo.vice./sessions|main/tty"] = "5", "true" })
 		x, err := s.r.Explain(s.ctx, "web")
 		if err != nil {
 			t.Fatal(err)

@@ -44,9 +44,9 @@ func (r *Reconciler) accept(ctx context.Context, l *look, report reportFunc) err
 }
 
 // report stores what the guest says: it is what the VM is compared with from now on.
-func (r *Reconciler) report(id, instance string) reportFunc {
+func (r *Reconciler) report(id, instance string, seen store.Sighting) reportFunc {
 	return func(ctx context.Context, base map[string]string, apply applyFunc) (*store.Executor, error) {
-		return r.Store.Report(ctx, id, instance, base, apply)
+		return r.Store.Report(ctx, id, instance, base, seen, apply)
 	}
 }
 

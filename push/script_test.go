@@ -1,6 +1,7 @@
 package push
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/vm"
+	"github.com/vmexecutor/config-server/vm/vmfake"
 )
 
 // TestStories runs the stories of testdata: what happens, a line each, and what must be then. A file of a story is a configuration
@@ -33,7 +35,7 @@ func TestStories(t *testing.T) {
 				t.Fatal(err)
 			}
 			tell(t, func(s *story) {
-				sc := &script{story: s, files: map[string][]byte{}, saved: map[string]map[string]string{}}
+				sc := &script{story: s, files: map[string][]byte{}}
 				for _, f := range archive.Files {
 					sc.files[f.Name] = f.Data
 				}
@@ -60,14 +62,11 @@ func TestStories(t *testing.T) {
 type script struct {
 	*story
 	files map[string][]byte
-	saved map[string]map[string]string // what a power-off or a snapshot brings back, by VM
 }
-
-func instanceOf(name string) string { return "instance-of-" + name }
 
 var commands = map[string]func(s *script, args []string) error{
 	// vm NAME: a VM that is on.
-	"vm": func(s *script, a []string) error { s.driver.add(a[0]); return nil },
+	"vm": func(s *script, a []string) error { s.driver.Add(a[0]); return nil },
 	// put ID [VM]: the file ID is the executor's configuration; with a VM it is made, and bound.
 	"put": func(s *script, a []string) error {
 		c := &executor.ExecutorConfig{}
@@ -101,37 +100,39 @@ var commands = map[string]func(s *script, args []string) error{
 	"delete": func(s *script, a []string) error { return s.store.DeleteExecutor(s.ctx, a[0]) },
 	// rename OLD NEW: the VM has another name, its identity stays.
 	"rename": func(s *script, a []string) error {
-		s.driver.mu.Lock()
-		defer s.driver.mu.Unlock()
-		s.driver.names[a[1]] = s.driver.names[a[0]]
-		delete(s.driver.names, a[0])
+		s.driver.Do(vmfake.InstanceOf(a[0]), func(v *vmfake.VM) { v.Name = a[1] })
 		return nil
 	},
 	// vanish VM, return VM: it is unregistered, and registered again.
-	"vanish": func(s *script, a []string) error { return s.hide(a[0], true) },
-	"return": func(s *script, a []string) error { return s.hide(a[0], false) },
+	"vanish": func(s *script, a []string) error { return s.gone(a[0], true) },
+	"return": func(s *script, a []string) error { return s.gone(a[0], false) },
 	// write VM KEY=VALUE... -KEY...: a guest or an operator changes keys.
 	"write": func(s *script, a []string) error {
-		s.driver.guest(instanceOf(a[0]), func(m *fakeVM) { writeKeys(m, a[1:]) })
+		s.driver.Do(vmfake.InstanceOf(a[0]), func(m *vmfake.VM) { writeKeys(m, a[1:]) })
 		return nil
 	},
-	// save VM: what a power-off or a revert brings back. power VM on|off|suspended, and cut VM: a power-off that brings it back.
-	"save": func(s *script, a []string) error {
-		s.saved[a[0]] = s.driver.keys(instanceOf(a[0]))
-		return nil
-	},
+	// power VM on|off|suspended: a power-off brings back what was there at the power-on, or at the last save VM since.
 	"power": func(s *script, a []string) error {
-		s.driver.guest(instanceOf(a[0]), func(m *fakeVM) { m.power, m.epoch = vm.Power(a[1]), m.epoch+1 })
+		s.driver.Do(vmfake.InstanceOf(a[0]), func(v *vmfake.VM) { v.Turn(vm.Power(a[1])) })
 		return nil
 	},
-	"cut": func(s *script, a []string) error {
-		s.driver.guest(instanceOf(a[0]), func(m *fakeVM) { m.power, m.epoch, m.keys = vm.PowerOff, m.epoch+1, maps.Clone(s.saved[a[0]]) })
+	"save": func(s *script, a []string) error {
+		s.driver.Do(vmfake.InstanceOf(a[0]), (*vmfake.VM).Keep)
+		return nil
+	},
+	// snapshot VM, revert VM: back to the last one, and off.
+	"snapshot": func(s *script, a []string) error {
+		s.driver.Do(vmfake.InstanceOf(a[0]), (*vmfake.VM).Snap)
+		return nil
+	},
+	"revert": func(s *script, a []string) error {
+		s.driver.Do(vmfake.InstanceOf(a[0]), (*vmfake.VM).Revert)
 		return nil
 	},
 	// fail OP ERROR [TIMES]: calls of a kind fail; lost is a change that is made, and whose answer is not received. heal.
 	"fail": func(s *script, a []string) error { return s.fault(a) },
-	"heal": func(s *script, _ []string) error { s.driver.setFail(nil); return nil },
-	"hint": func(s *script, a []string) error { s.driver.hint(instanceOf(a[0])); return nil },
+	"heal": func(s *script, _ []string) error { s.driver.failing(nil); return nil },
+	"hint": func(s *script, a []string) error { s.driver.Hint(vmfake.InstanceOf(a[0])); return nil },
 	"later": func(s *script, a []string) error {
 		d, err := time.ParseDuration(a[0])
 		s.later(d)
@@ -158,17 +159,17 @@ var commands = map[string]func(s *script, args []string) error{
 		return nil
 	},
 	"change": func(s *script, a []string) error {
-		want := &fakeVM{keys: map[string]string{}}
+		want := &vmfake.VM{Keys: map[string]string{}}
 		deleted := writeKeys(want, a)
 		got := s.driver.changes()
-		if len(got) != 1 || !maps.Equal(got[0].set, want.keys) || !slices.Equal(got[0].deleted, deleted) {
+		if len(got) != 1 || !maps.Equal(got[0].set, want.Keys) || !slices.Equal(got[0].deleted, deleted) {
 			return fmt.Errorf("changes were %v", got)
 		}
 		return nil
 	},
 	// has VM KEY=VALUE... -KEY...: the VM holds these, and lacks those.
 	"has": func(s *script, a []string) error {
-		keys := s.driver.keys(instanceOf(a[0]))
+		keys := s.driver.keys(vmfake.InstanceOf(a[0]))
 		for _, word := range a[1:] {
 			if key, ok := strings.CutPrefix(word, "-"); ok {
 				if value, ok := keys[key]; ok {
@@ -181,10 +182,10 @@ var commands = map[string]func(s *script, args []string) error{
 		return nil
 	},
 	// equal ID VM: the VM holds exactly what the executor says.
-	"equal": func(s *script, a []string) error { s.expectKeys(a[0], instanceOf(a[1])); return nil },
+	"equal": func(s *script, a []string) error { s.expectKeys(a[0], vmfake.InstanceOf(a[1])); return nil },
 	// clean VM: it holds nothing of ours.
 	"clean": func(s *script, a []string) error {
-		if keys := s.driver.keys(instanceOf(a[0])); len(keys) != 1 {
+		if keys := s.driver.keys(vmfake.InstanceOf(a[0])); len(keys) != 1 {
 			return fmt.Errorf("it holds %v", keys)
 		}
 		return nil
@@ -235,15 +236,8 @@ var commands = map[string]func(s *script, args []string) error{
 	},
 }
 
-func (s *script) hide(name string, hidden bool) error {
-	s.driver.mu.Lock()
-	defer s.driver.mu.Unlock()
-	from, to := instanceOf(name), "hidden "+name
-	if !hidden {
-		from, to = to, from
-	}
-	s.driver.vms[to] = s.driver.vms[from]
-	delete(s.driver.vms, from)
+func (s *script) gone(name string, gone bool) error {
+	s.driver.Do(vmfake.InstanceOf(name), func(v *vmfake.VM) { v.SetGone(gone) })
 	return nil
 }
 
@@ -256,34 +250,34 @@ func (s *script) fault(a []string) error {
 		}
 		times = n
 	}
-	fault := map[string]error{
-		"unavailable": vm.ErrUnavailable, "conflict": vm.ErrConflict, "lost": vm.ErrUnavailable,
-		"busy": errors.New("another task is in progress"), "large": errors.New("a value is too large"), "state": errors.New("the power state is wrong"),
+	fault, known := map[string]error{
+		"unavailable": vmfake.Unavailable, "lost": vmfake.Unavailable, "conflict": nil,
+		"busy": vmfake.Busy, "large": errors.New("a value is too large"), "state": errors.New("the power state is wrong"),
 	}[a[1]]
-	if fault == nil {
+	if !known {
 		return fmt.Errorf("there is no fault %s", a[1])
 	}
-	s.driver.mu.Lock()
-	defer s.driver.mu.Unlock()
-	s.driver.lost = a[1] == "lost"
-	s.driver.fail = func(op, _ string) error {
-		if (op != a[0] && a[0] != "all") || times == 0 {
-			return nil
+	s.driver.OnCall(func(_ context.Context, op vmfake.Op, instance string) vmfake.Fault {
+		if (string(op) != a[0] && a[0] != "all") || times == 0 {
+			return vmfake.Fault{}
 		}
 		times--
-		return fault
-	}
+		if a[1] == "conflict" {
+			s.driver.Do(instance, func(*vmfake.VM) {}) // somebody else was quicker
+		}
+		return vmfake.Fault{Err: fault, Done: a[1] == "lost"}
+	})
 	return nil
 }
 
-func writeKeys(m *fakeVM, words []string) (deleted []string) {
+func writeKeys(m *vmfake.VM, words []string) (deleted []string) {
 	for _, word := range words {
 		if key, ok := strings.CutPrefix(word, "-"); ok {
-			delete(m.keys, key)
+			delete(m.Keys, key)
 			deleted = append(deleted, key)
 		} else {
 			key, value := splitPair(word)
-			m.keys[key] = value
+			m.Keys[key] = value
 		}
 	}
 	return deleted

@@ -21,7 +21,7 @@ type story struct {
 	*testing.T
 	ctx    context.Context
 	store  *store.Store
-	driver *fakeDriver
+	driver *stage
 	r      *Reconciler
 	stop   func()
 }
@@ -38,7 +38,7 @@ func tell(t *testing.T, f func(s *story)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &story{T: t, ctx: t.Context(), store: st, driver: newFakeDriver()}
+		s := &story{T: t, ctx: t.Context(), store: st, driver: newStage()}
 		s.start()
 		defer func() {
 			s.stop()

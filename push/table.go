@@ -22,6 +22,7 @@ type row struct {
 	pushed           pushed // what it was seen to hold
 	version, epoch   string // of the VM when it was last seen in order
 	power            vm.Power
+	boot             string               // that the VM was last seen in
 	torn             map[string]time.Time // fields that did not parse, and since when
 	drifting         map[string]bool      // fields that are being put back, and were told of
 	missing          time.Time            // since when there is no such VM
@@ -92,14 +93,6 @@ func (t *table) update(key task, change func(*row)) {
 	change(r)
 }
 
-func (t *table) each(visit func(task, *row)) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for key, r := range t.rows {
-		visit(key, r)
-	}
-}
-
 func (t *table) forget(key task) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -139,15 +132,15 @@ func (t *table) taskOf(driver, instance string) (task, bool) {
 // tells, by the one before.
 func (t *table) observed(key task, state vm.State, seen store.Sighting, now time.Time) (switched bool) {
 	t.update(key, func(r *row) {
-		power, epoch := r.Power, r.epoch
+		power, boot := r.Power, r.boot
 		if power == vm.PowerUnknown && seen.Power != "" {
-			power, epoch = vm.Power(seen.Power), seen.Epoch
+			power, boot = vm.Power(seen.Power), seen.Boot
 		}
-		switched = power != vm.PowerUnknown && state.Power != vm.PowerUnknown && (power != state.Power || epoch != state.Epoch)
+		switched = power != vm.PowerUnknown && state.Power != vm.PowerUnknown && (power != state.Power || boot != bootOf(state))
 		if r.Power != state.Power {
 			r.Power, r.PowerSince = state.Power, now
 		}
-		r.epoch, r.ObservedAt = state.Epoch, now
+		r.boot, r.ObservedAt = bootOf(state), now
 	})
 	return switched
 }

@@ -267,11 +267,11 @@ func TestReport(t *testing.T) {
 		c.Sessions["main"].ExitStatus, c.Sessions["main"].Started = 137, "true"
 		return []string{"sessions.main.exitStatus", "sessions.main.started"}, nil
 	}
-	_, err := f.Report(t.Context(), "web", "i1", nil, apply)
+	_, err := f.Report(t.Context(), "web", "i1", nil, store.Sighting{}, apply)
 	f.mustFail(err, store.ErrUnbound)
 	f.bound("web", "vm1", "i1")
 	before := f.revision()
-	e, err := f.Report(t.Context(), "web", "i1", map[string]string{"a": "b"}, apply)
+	e, err := f.Report(t.Context(), "web", "i1", map[string]string{"a": "b"}, store.Sighting{}, apply)
 	f.must(err)
 	f.same(e, f.get("web"))
 	if e.Config.Sessions["main"].ExitStatus != 137 || e.Binding.Base["a"] != "b" || e.Binding.Revision != 2 {
@@ -286,13 +286,13 @@ func TestReport(t *testing.T) {
 
 	// A report of a VM that it is not bound to any more is dropped, however late that shows.
 	f.race = func() { f.bound("web", "vm2", "i2") }
-	_, err = f.Report(t.Context(), "web", "i1", nil, func(c *executor.ExecutorConfig) ([]string, error) {
+	_, err = f.Report(t.Context(), "web", "i1", nil, store.Sighting{}, func(c *executor.ExecutorConfig) ([]string, error) {
 		c.Sessions["main"].ExitStatus = 1
 		return nil, nil
 	})
 	f.mustFail(err, store.ErrConflict)
 	f.race = func() { f.must(f.DeleteExecutor(t.Context(), "web")) }
-	_, err = f.Report(t.Context(), "web", "i2", nil, func(c *executor.ExecutorConfig) ([]string, error) {
+	_, err = f.Report(t.Context(), "web", "i2", nil, store.Sighting{}, func(c *executor.ExecutorConfig) ([]string, error) {
 		c.Sessions["main"].ExitStatus = 1
 		return nil, nil
 	})
@@ -319,7 +319,7 @@ func TestAReportThatCannotBeStored(t *testing.T) {
 		},
 	} {
 		f.still(func() {
-			_, err := f.Report(t.Context(), "web", "i1", nil, func(c *executor.ExecutorConfig) ([]string, error) {
+			_, err := f.Report(t.Context(), "web", "i1", nil, store.Sighting{}, func(c *executor.ExecutorConfig) ([]string, error) {
 				set(c)
 				return nil, nil
 			})

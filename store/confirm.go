@@ -10,9 +10,11 @@ import (
 	"github.com/vmexecutor/config-server/executor"
 )
 
-// Sighting is how a VM stood when it was seen to hold what the store says: what can have happened to it since follows from that.
+// Sighting is how a VM stood when it was seen to hold what the store says, or when the store took what its guest said: what can have
+// happened to it since follows from that.
 type Sighting struct {
 	Epoch  string `json:"epoch,omitempty"`  // as the driver tells it: another one means that old values may have come back
+	Boot   string `json:"boot,omitempty"`   // names the boot that it was in; another one has another epoch too
 	Power  string `json:"power,omitempty"`  // as the driver tells it
 	Config uint64 `json:"config,omitempty"` // the configuration revision that it held
 }
@@ -147,9 +149,9 @@ func (t *txn) pinned(id, instance string) (*bindingRecord, uint64, error) {
 
 // Report stores what a guest reported. apply sets the fields on a copy of the configuration and names those that changed;
 // base are the read-write fields that were last pushed or accepted, these among them, and is looked at after apply, which may
-// complete it. It may be called more than once. Errors: executor.Faults when the report is not valid, ErrNotFound, and those of
-// Confirm.
-func (s *Store) Report(ctx context.Context, id, instance string, base map[string]string, apply func(*executor.ExecutorConfig) ([]string, error)) (e *Executor, err error) {
+// complete it. seen is the sighting that they belong to. apply may be called more than once. Errors: executor.Faults when the report
+// is not valid, ErrNotFound, and those of Confirm.
+func (s *Store) Report(ctx context.Context, id, instance string, base map[string]string, seen Sighting, apply func(*executor.ExecutorConfig) ([]string, error)) (e *Executor, err error) {
 	revision, err := s.update(ctx, func(t *txn) error {
 		old, err := t.load(id)
 		if err != nil || old == nil {
@@ -170,7 +172,7 @@ func (s *Store) Report(ctx context.Context, id, instance string, base map[string
 		if err := t.rebase(id, b, base); err != nil {
 			return err
 		}
-		b.Revision = or(b.Revision, boundAt)
+		b.Revision, b.Seen = or(b.Revision, boundAt), seen
 		e.Binding = b.binding(b.Revision)
 		return t.write(bindingKey(id), b)
 	})

@@ -187,7 +187,7 @@ func TestConcurrentWritersLoseNothing(t *testing.T) {
 	for w := range 4 {
 		all.Go(func() {
 			for i := range 5 {
-				_, err := f.Report(t.Context(), "web", "i1", nil, func(c *executor.ExecutorConfig) ([]string, error) {
+				_, err := f.Report(t.Context(), "web", "i1", nil, store.Sighting{}, func(c *executor.ExecutorConfig) ([]string, error) {
 					c.Diagnostics.ResurrectionCount++
 					c.Diagnostics.ExitLogs = append(c.Diagnostics.ExitLogs, executor.ExitLog{Message: fmt.Sprint(w, i)})
 					return nil, nil

@@ -333,7 +333,7 @@ func (f *fixture) bound(id, ref, instance string) *store.Executor {
 func (f *fixture) report(id string, set func(*executor.ExecutorConfig)) *store.Executor {
 	f.Helper()
 	e := f.get(id)
-	e, err := f.Report(f.Context(), id, e.Binding.Instance, map[string]string{}, func(c *executor.ExecutorConfig) ([]string, error) {
+	e, err := f.Report(f.Context(), id, e.Binding.Instance, map[string]string{}, store.Sighting{}, func(c *executor.ExecutorConfig) ([]string, error) {
 		set(c)
 		return nil, nil
 	})

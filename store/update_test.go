@@ -103,7 +103,7 @@ func TestConcurrentUpdatesLoseNothing(t *testing.T) {
 	}
 	all.Go(func() {
 		for range 4 {
-			_, err := f.Report(t.Context(), "web", "i1", nil, func(c *executor.ExecutorConfig) ([]string, error) {
+			_, err := f.Report(t.Context(), "web", "i1", nil, store.Sighting{}, func(c *executor.ExecutorConfig) ([]string, error) {
 				c.Sessions["main"].ExitStatus++
 				return nil, nil
 			})

@@ -1,9 +1,12 @@
-// The generators and linters of this project, pinned apart from what the product links.
+// The generators of this project, and the stranger's vCenter that it is tested against, pinned apart from what the product links.
 module github.com/vmexecutor/config-server/tools
 
 go 1.26.0
 
-tool github.com/go-swagger/go-swagger/cmd/swagger
+tool (
+	github.com/go-swagger/go-swagger/cmd/swagger
+	github.com/vmware/govmomi/vcsim
+)
 
 require (
 	dario.cat/mergo v1.0.2 // indirect
@@ -60,6 +63,7 @@ require (
 	github.com/spf13/viper v1.21.0 // indirect
 	github.com/subosito/gotenv v1.6.0 // indirect
 	github.com/toqueteos/webbrowser v1.2.1 // indirect
+	github.com/vmware/govmomi v0.46.3 // indirect; the last release that vcsim is a package of: later ones have it in a module that no proxy serves
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/mod v0.42.0 // indirect

@@ -32,8 +32,13 @@ type State struct {
 	// Power at that instant.
 	Power Power
 	// Epoch changes whenever the VM was switched on or off, or reverted to a snapshot: its keys may then
-	// have earlier values, which nobody reported. It says nothing but "the same" or "not the same".
+	// have earlier values, which nobody reported. It may change at other times too, such as when a snapshot is made,
+	// but not when the VM is suspended or resumed. It says nothing but "the same" or "not the same".
 	Epoch string
+	// Boot names the run of a VM from its being switched on to its being switched off. A VM that is suspended, or of which a
+	// snapshot is made, is in the same one; one that is reverted and runs is in another. It is empty where the hypervisor tells
+	// of none: then each Epoch is one.
+	Boot string
 	// Version changes whenever the hypervisor changes the VM's configuration. It says nothing
 	// but "the same" or "not the same"; it is empty where the hypervisor has no such thing.
 	Version string

@@ -17,7 +17,7 @@ import (
 // TestSystemCallers pastes what the page for operators says about callers into a shell, with the real openssl, curl and
 // server. Only the port is another one, and curl is made to tell each answer's status.
 func TestSystemCallers(t *testing.T) {
-	_, page, _ := strings.Cut(read(t, "../../docs/operations.md"), "\n## 7. ")
+	_, page, _ := strings.Cut(read(t, "../../docs/operations.md"), ". Who may call\n")
 	blocks := regexp.MustCompile("(?s)\n```sh\n(.*?)```").FindAllStringSubmatch(page, -1)
 	command := regexp.MustCompile(`\$ config-server (.*)`).FindStringSubmatch(page)
 	if len(blocks) != 2 || command == nil {

@@ -7,8 +7,10 @@ import (
 )
 
 // TestMissingVM: an executor can be bound before its VM is there. That shows, and heals by itself.
-func TestMissingVM(t *testing.T) {
-	site := newSite(t, 1)
+func TestMissingVM(t *testing.T) { onEach(t, missingVM) }
+
+func missingVM(t *testing.T, h hypervisor) {
+	site := newSite(t, h, 1)
 	s := site.start(t.TempDir())
 	s.expect(201, "POST", "/v1/executors", `{"id": "early", "vm": {"driver": "vsphere", "ref": "late"}}`, nil)
 	st := s.push("early")
@@ -20,11 +22,9 @@ func TestMissingVM(t *testing.T) {
 		t.Errorf("the dry run does not say why: %+v", p)
 	}
 
-	if _, err := site.sim.AddVM("late"); err != nil {
-		t.Fatal(err)
-	}
-	others := site.held("vm1")
-	others["guestinfo.metadata"] = "instance-id: late"
+	site.create("unnamed")
+	others := site.held("unnamed")
+	site.rename("unnamed", "late")
 	site.await("late", func(held map[string]string) bool { return held["guestinfo.vice./common/id"] == "early" })
 	site.expectHeld("late", others, s.keys("early", "all"))
 	if st := s.push("early"); st.State != "synced" || st.LastError != "" || st.Attempts != 0 || st.NextRetry != "" || st.PushedRevision != st.DesiredRevision {
@@ -45,8 +45,10 @@ const document = `{
 
 // TestIndependentClient: what another vSphere client sees of the VM is what /keys reports, and what
 // vSphere would show to the guest is what /keys says that the guest sees.
-func TestIndependentClient(t *testing.T) {
-	site := newSite(t, 1)
+func TestIndependentClient(t *testing.T) { onEach(t, independentClient) }
+
+func independentClient(t *testing.T, h hypervisor) {
+	site := newSite(t, h, 1)
 	s := site.start(t.TempDir())
 	others := site.held("vm1")
 	s.expect(201, "POST", "/v1/networks", `{"name": "front", "gateway": "10.1.0.1/16", "nameservers": ["10.1.0.53"]}`, nil)
@@ -70,8 +72,10 @@ func TestIndependentClient(t *testing.T) {
 }
 
 // TestOtherTools: the keys of other tools survive every operation, however much they look like ours.
-func TestOtherTools(t *testing.T) {
-	site, dir := newSite(t, 2), t.TempDir()
+func TestOtherTools(t *testing.T) { onEach(t, otherTools) }
+
+func otherTools(t *testing.T, h hypervisor) {
+	site, dir := newSite(t, h, 2), t.TempDir()
 	theirs := map[string]string{
 		"guestinfo.metadata": "bG9jYWwtaG9zdG5hbWU6IHg=", "guestinfo.userdata": "#cloud-config", "guestinfo.vice": "1",
 		"guestinfo.vicetools./common/id": "x", "guestinfo.vice./nothing/of/ours": "x", "common/notes.old": "x", "annotation": "x",

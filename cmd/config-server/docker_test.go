@@ -19,10 +19,12 @@ var (
 )
 
 // TestLifeOfAContainer walks through docs/docker.md: the test is the daemon and the guest, the server is the real one.
-func TestLifeOfAContainer(t *testing.T) {
-	vc := startVCenter(t, 1)
-	d := newDaemon(t, vc.serve().api)
-	vm := vc.machine("vm1")
+func TestLifeOfAContainer(t *testing.T) { onEach(t, lifeOfAContainer) }
+
+func lifeOfAContainer(t *testing.T, h hypervisor) {
+	site := newSite(t, h, 1)
+	d := newDaemon(t, site.start(t.TempDir()).api)
+	vm := site.machine("vm1")
 	vm.powerOff() // as a daemon finds it that has just cloned it
 	now := time.Now().Truncate(time.Second)
 

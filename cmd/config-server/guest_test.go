@@ -1,110 +1,46 @@
 package main
 
 import (
-	"context"
 	"encoding/base64"
-	"fmt"
 	"net/netip"
-	"net/url"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
 
-	"github.com/vmware/govmomi"
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/property"
-	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
-
-	"github.com/vmexecutor/config-server/vm/vsphere/simulator"
 )
-
-// vcenter is a simulator that the server under test does not own, and a session of somebody else's with it.
-type vcenter struct {
-	*testing.T
-	sim    *simulator.Simulator
-	client *govmomi.Client
-}
-
-func startVCenter(t *testing.T, vms int) *vcenter {
-	t.Helper()
-	sim, err := simulator.Start(t.Context(), simulator.Options{Listen: "127.0.0.1:0", VMs: vms})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := sim.Close(context.Background()); err != nil {
-			t.Errorf("close the simulator: %v", err)
-		}
-	})
-	u := sim.URL()
-	u.User = url.UserPassword(simulator.Username, simulator.Password)
-	client, err := govmomi.NewClient(t.Context(), u, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &vcenter{t, sim, client}
-}
-
-// serve starts the server on it.
-func (v *vcenter) serve() *server {
-	v.Helper()
-	env := []string{"VSPHERE_USERNAME=" + simulator.Username, "VSPHERE_PASSWORD=" + simulator.Password}
-	return start(v.T, v.TempDir(), env, "--vsphere-url", v.sim.URL().String())
-}
 
 // machine is a VM from outside, as a daemon powers it, and from inside, as the guest's agent reads and reports.
 type machine struct {
-	*testing.T
+	*site
 	vm *object.VirtualMachine
 }
 
-func (v *vcenter) machine(name string) *machine {
-	v.Helper()
-	ref, err := object.NewSearchIndex(v.client.Client).FindByInventoryPath(v.Context(), "DC0/vm/"+name)
-	if err != nil || ref == nil {
-		v.Fatalf("find %s: %v %v", name, ref, err)
-	}
-	return &machine{v.T, object.NewVirtualMachine(v.client.Client, ref.Reference())}
+func (s *site) machine(name string) *machine {
+	s.Helper()
+	return &machine{s, s.vm(name)}
 }
 
 func (m *machine) powerOn() {
 	m.Helper()
-	m.wait(m.vm.PowerOn(m.Context()))
+	m.done(m.vm.PowerOn(m.Context()))
 }
 
 func (m *machine) powerOff() {
 	m.Helper()
-	m.wait(m.vm.PowerOff(m.Context()))
-}
-
-func (m *machine) wait(task *object.Task, err error) {
-	m.Helper()
-	if err == nil {
-		err = task.Wait(m.Context())
-	}
-	if err != nil {
-		m.Fatal(err)
-	}
+	m.done(m.vm.PowerOff(m.Context()))
 }
 
 // keys are all that the VM holds.
 func (m *machine) keys() map[string]string {
 	m.Helper()
-	var p mo.VirtualMachine
-	if err := m.vm.Properties(m.Context(), m.vm.Reference(), []string{"config.extraConfig"}, &p); err != nil {
+	held, err := held(m.Context(), m.vm)
+	if err != nil {
 		m.Fatal(err)
 	}
-	return texts(p.Config.ExtraConfig)
-}
-
-func texts(options []types.BaseOptionValue) map[string]string {
-	keys := make(map[string]string, len(options))
-	for _, o := range options {
-		keys[o.GetOptionValue().Key] = fmt.Sprint(o.GetOptionValue().Value)
-	}
-	return keys
+	return held
 }
 
 // reads expects what the guest can read at a key, which has the form of those that it can only read.
@@ -125,7 +61,7 @@ func (m *machine) reports(pairs map[string]string) {
 		}
 		spec.ExtraConfig = append(spec.ExtraConfig, &types.OptionValue{Key: "guestinfo.vice.." + key, Value: value})
 	}
-	m.wait(m.vm.Reconfigure(m.Context(), spec))
+	m.done(m.vm.Reconfigure(m.Context(), spec))
 }
 
 // starts reports that a session's process runs; at is sessions|<id> or execs|<id>.

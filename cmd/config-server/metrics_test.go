@@ -33,8 +33,10 @@ func (s *server) metrics() (values map[string]string, text string) {
 }
 
 // TestMetrics: what the server did and how it stands is counted, and none of the names, ids and secrets in it get out.
-func TestMetrics(t *testing.T) {
-	s := start(t, t.TempDir(), nil)
+func TestMetrics(t *testing.T) { onEach(t, metrics) }
+
+func metrics(t *testing.T, h hypervisor) {
+	s := newSite(t, h, 1).start(t.TempDir())
 	s.expect(201, "POST", "/v1/executors", `{"id": "id-canary", "name": "name-canary", "hostname": "host-canary", "annotations": {"key-canary": "value-canary"}, "key": "aHVudGVyMg==",
 		"sessions": {"session-canary": {}}, "mounts": {"mount-canary": {"source": "nfs://u:hunter2@host/x", "path": "/m"}},
 		"vm": {"driver": "vsphere", "ref": "vm1", "agentKey": "aHVudGVyMg=="}}`, nil)

@@ -10,24 +10,26 @@ import (
 // TestKill9 kills the server while clients write, several times: every answered write is there
 // afterwards, and the VMs, which outlive it, hold what the store says.
 func TestKill9(t *testing.T) {
-	endWhileBusy(t, 4, (*server).kill)
+	onEach(t, func(t *testing.T, h hypervisor) { endWhileBusy(t, h, 4, (*server).kill) })
 }
 
 // TestSIGTERM ends it while requests and pushes run: the end is clean, what was answered is there,
 // and nothing that was under way is answered with a failure.
 func TestSIGTERM(t *testing.T) {
-	endWhileBusy(t, 2, func(s *server) {
-		s.terminate()
-		if log := s.output.String(); !strings.HasSuffix(log, "\"msg\":\"stopped\"}\n") || strings.Contains(log, "cut off") || strings.Contains(log, `"level":"ERROR"`) {
-			t.Errorf("that was not a clean end")
-		}
+	onEach(t, func(t *testing.T, h hypervisor) {
+		endWhileBusy(t, h, 2, func(s *server) {
+			s.terminate()
+			if log := s.output.String(); !strings.HasSuffix(log, "\"msg\":\"stopped\"}\n") || strings.Contains(log, "cut off") || strings.Contains(log, `"level":"ERROR"`) {
+				t.Errorf("that was not a clean end")
+			}
+		})
 	})
 }
 
 // endWhileBusy has two executors written to and pushed until the server is ended, and holds the next
 // server and the VMs against what was answered.
-func endWhileBusy(t *testing.T, rounds int, end func(*server)) {
-	site, dir := newSite(t, 2), t.TempDir()
+func endWhileBusy(t *testing.T, h hypervisor, rounds int, end func(*server)) {
+	site, dir := newSite(t, h, 2), t.TempDir()
 	others := []map[string]string{site.held("vm1"), site.held("vm2")}
 	var answered [2]int // the last value of each executor that the server acknowledged
 	for round := range rounds {

@@ -16,15 +16,15 @@ import (
 	"testing"
 )
 
-// binary is the server as users run it, built once for all tests.
-var binary string
+// binary is the server as users run it, built once for all tests; built is the directory it is in.
+var binary, built string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "config-server")
 	if err != nil {
 		panic(err)
 	}
-	binary = filepath.Join(dir, "config-server")
+	built, binary = dir, filepath.Join(dir, "config-server")
 	build := exec.Command("go", "build", "-o", binary, ".")
 	build.Stderr = os.Stderr
 	if err := build.Run(); err != nil {

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/vmware/govmomi"
@@ -14,43 +16,87 @@ import (
 	"github.com/vmware/govmomi/property"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
-
-	"github.com/vmexecutor/config-server/vm/vsphere/simulator"
 )
 
-// site is a vSphere in the test's process, and somebody else's client on it. VMs outlive the server
-// there, and the client, made of what govc is made of, shares nothing with our driver.
+// site is a vSphere that outlives the server, with VMs named vm1, vm2 and so on, and somebody else's client on it. That is made of
+// what govc is made of, and shares nothing with our driver.
 type site struct {
 	*testing.T
-	sim    *simulator.Simulator
+	url    *url.URL
 	client *govmomi.Client
 }
 
-func newSite(t *testing.T, vms int) *site {
+func newSite(t *testing.T, h hypervisor, vms int) *site {
 	t.Helper()
-	sim, err := simulator.Start(t.Context(), simulator.Options{Listen: "127.0.0.1:0", VMs: vms})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := sim.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	u := sim.URL()
-	u.User = url.UserPassword(simulator.Username, simulator.Password)
+	return siteAt(t, h.serve(t, vms), vms)
+}
+
+func siteAt(t *testing.T, u *url.URL, vms int) *site {
+	t.Helper()
 	client, err := govmomi.NewClient(t.Context(), u, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &site{T: t, sim: sim, client: client}
+	s := &site{t, u, client}
+	t.Cleanup(func() {
+		if err := client.Logout(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	found, err := find.NewFinder(client.Client).VirtualMachineList(t.Context(), "/DC0/vm/*")
+	if err != nil || len(found) != vms {
+		t.Fatalf("found %d VMs, want %d: %v", len(found), vms, err)
+	}
+	for n, v := range found {
+		name := fmt.Sprintf("vm%d", n+1)
+		if strings.HasPrefix(v.Name(), "DC0_") { // as vcsim names them
+			s.done(v.Rename(t.Context(), name))
+			s.set(name, map[string]string{"guestinfo.metadata": "instance-id: " + name})
+		}
+	}
+	return s
 }
 
 // start runs a server that pushes to this vSphere.
 func (s *site) start(dataDir string) *server {
 	s.Helper()
-	env := []string{"VSPHERE_USERNAME=" + simulator.Username, "VSPHERE_PASSWORD=" + simulator.Password}
-	return start(s.T, dataDir, env, "--vsphere-url", s.sim.URL().String())
+	password, _ := s.url.User.Password()
+	address := *s.url
+	address.User = nil
+	return start(s.T, dataDir, []string{"VSPHERE_USERNAME=" + s.url.User.Username(), "VSPHERE_PASSWORD=" + password},
+		"--vsphere-url", address.String(), "--vsphere-insecure")
+}
+
+// done waits for a task that was begun.
+func (s *site) done(task *object.Task, err error) {
+	s.Helper()
+	if err == nil {
+		err = task.Wait(s.Context())
+	}
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+// create makes a VM, as an operator does.
+func (s *site) create(name string) {
+	s.Helper()
+	finder := find.NewFinder(s.client.Client)
+	folder, err1 := finder.Folder(s.Context(), "/DC0/vm")
+	pool, err2 := finder.ResourcePool(s.Context(), "/DC0/host/DC0_H0/Resources")
+	if err := errors.Join(err1, err2); err != nil {
+		s.Fatal(err)
+	}
+	s.done(folder.CreateVM(s.Context(), types.VirtualMachineConfigSpec{
+		Name: name, GuestId: "otherGuest", Files: &types.VirtualMachineFileInfo{VmPathName: "[LocalDS_0] " + name},
+		ExtraConfig: []types.BaseOptionValue{&types.OptionValue{Key: "guestinfo.metadata", Value: "instance-id: " + name}},
+	}, pool, nil))
+	s.done(s.vm(name).PowerOn(s.Context()))
+}
+
+func (s *site) rename(name, to string) {
+	s.Helper()
+	s.done(s.vm(name).Rename(s.Context(), to))
 }
 
 func (s *site) vm(name string) *object.VirtualMachine {
@@ -65,12 +111,36 @@ func (s *site) vm(name string) *object.VirtualMachine {
 // held gives what a VM holds, as vSphere tells it: an empty value is <nil>.
 func (s *site) held(name string) map[string]string {
 	s.Helper()
-	v := s.vm(name)
+	return s.machine(name).keys()
+}
+
+func held(ctx context.Context, v *object.VirtualMachine) (map[string]string, error) {
 	var m mo.VirtualMachine
-	if err := v.Properties(s.Context(), v.Reference(), []string{"config.extraConfig"}, &m); err != nil {
+	if err := v.Properties(ctx, v.Reference(), []string{"config.extraConfig"}, &m); err != nil {
+		return nil, err
+	}
+	return pairs(m.Config.ExtraConfig), nil
+}
+
+// all gives what each VM holds, in one call.
+func (s *site) all() (all []map[string]string) {
+	s.Helper()
+	found, err := find.NewFinder(s.client.Client).VirtualMachineList(s.Context(), "/DC0/vm/*")
+	if err != nil {
 		s.Fatal(err)
 	}
-	return pairs(m.Config.ExtraConfig)
+	var refs []types.ManagedObjectReference
+	for _, v := range found {
+		refs = append(refs, v.Reference())
+	}
+	var vms []mo.VirtualMachine
+	if err := property.DefaultCollector(s.client.Client).Retrieve(s.Context(), refs, []string{"config.extraConfig"}, &vms); err != nil {
+		s.Fatal(err)
+	}
+	for _, v := range vms {
+		all = append(all, pairs(v.Config.ExtraConfig))
+	}
+	return all
 }
 
 func pairs(options []types.BaseOptionValue) map[string]string {
@@ -88,13 +158,7 @@ func (s *site) set(name string, keys map[string]string) {
 	for key, value := range keys {
 		spec.ExtraConfig = append(spec.ExtraConfig, &types.OptionValue{Key: key, Value: value})
 	}
-	task, err := s.vm(name).Reconfigure(s.Context(), spec)
-	if err == nil {
-		err = task.Wait(s.Context())
-	}
-	if err != nil {
-		s.Fatal(err)
-	}
+	s.done(s.vm(name).Reconfigure(s.Context(), spec))
 }
 
 // await waits until a VM holds what is wanted of it.

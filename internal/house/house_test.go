@@ -79,6 +79,8 @@ func TestImportDirections(t *testing.T) {
 		{module + "/push", []string{"app", "handlers"}},
 		{module + "/vm", []string{"app", "push", "handlers", "vm", "cmd/demo", "cmd/simctl"}},
 		{module + "/store", []string{"app", "push", "handlers", "store"}},
+		{module + "/guest", []string{"vm/qemu", "app", "cmd"}},
+		{"github.com/mdlayher/vsock", []string{"guest", "vm/qemu"}},
 	}
 	for _, p := range packages(t) {
 		for _, imported := range p.Imports {

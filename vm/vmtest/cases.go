@@ -174,7 +174,7 @@ func (s *suite) refresh(t *testing.T) {
 
 func (s *suite) observePower(t *testing.T) {
 	v, instance := s.fresh(t)
-	epochs := []string{s.observe(t, instance).Epoch}
+	last := s.observe(t, instance)
 	for _, power := range []vm.Power{vm.PowerOff, vm.PowerOn, vm.PowerSuspended, vm.PowerOn} {
 		v.Power(t, power)
 		s.until(t, instance, "power "+string(power), func(state vm.State) bool { return state.Power == power })
@@ -183,23 +183,27 @@ func (s *suite) observePower(t *testing.T) {
 		if state.Keys["guestinfo.power"] != string(power) {
 			t.Errorf("a change of a VM that is %s was not applied", power)
 		}
-		if state.Epoch == epochs[len(epochs)-1] {
-			t.Errorf("the epoch is the same before and after the power was %s", power)
+		switched := power == vm.PowerOff || last.Power == vm.PowerOff
+		if switched == (state.Epoch == last.Epoch) {
+			t.Errorf("the epoch was %q when the VM was %s, and is %q when it is %s", last.Epoch, last.Power, state.Epoch, power)
 		}
-		epochs = append(epochs, state.Epoch)
+		if switched == (state.Boot == last.Boot) && (state.Boot != "" || last.Boot != "") {
+			t.Errorf("the boot was %q when the VM was %s, and is %q when it is %s", last.Boot, last.Power, state.Boot, power)
+		}
+		last = state
 	}
 }
 
 func (s *suite) epochStays(t *testing.T) {
 	v, instance := s.fresh(t)
-	epoch := s.observe(t, instance).Epoch
+	before := s.observe(t, instance)
 	s.apply(t, instance, map[string]string{"a/b": "1"})
 	v.Set(t, "guestinfo.elsewhere", "x")
 	after := s.until(t, instance, "a key that another tool wrote", func(state vm.State) bool {
 		return state.Keys["guestinfo.elsewhere"] == "x"
 	})
-	if after.Epoch != epoch {
-		t.Error("a change of keys begins an epoch")
+	if after.Epoch != before.Epoch || after.Boot != before.Boot {
+		t.Error("a change of keys begins an epoch, or a boot")
 	}
 }
 
@@ -418,10 +422,10 @@ func (s *suite) outdatedVersion(t *testing.T) {
 	if _, there := state.Keys["a/b"]; there {
 		t.Error("a refused change was applied")
 	}
-	c.Version = state.Version
-	if err := s.h.Driver.Apply(t.Context(), instance, c); err != nil {
-		t.Fatalf("apply with the version just observed: %v", err)
+	if state.Version == outdated.Version {
+		t.Error("the version that was refused is observed again")
 	}
+	s.apply(t, instance, map[string]string{"a/b": "1"})
 }
 
 func (s *suite) concurrent(t *testing.T) {

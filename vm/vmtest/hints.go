@@ -32,11 +32,11 @@ func (s *suite) watch(t *testing.T) <-chan string {
 	return hints
 }
 
-// wantHint waits for a hint of an instance; others may come as well. A Watch may begin a little
-// after it was called: what is hinted at is done again now and then.
-func wantHint(t *testing.T, hints <-chan string, instance, what string, do func()) {
+// wantHint waits for a hint of an instance; others may come as well. A Watch may begin a little after it was called, and a hint may be
+// lost: the VM is looked at now and then, which brings a driver back that waits for better times, and what is hinted at done again.
+func (s *suite) wantHint(t *testing.T, hints <-chan string, instance, what string, do func()) {
 	t.Helper()
-	again := time.NewTicker(patience / 10)
+	again := time.NewTicker(patience / 200)
 	defer again.Stop()
 	do()
 	for limit := time.After(patience); ; {
@@ -46,6 +46,7 @@ func wantHint(t *testing.T, hints <-chan string, instance, what string, do func(
 				return
 			}
 		case <-again.C:
+			s.observe(t, instance)
 			do()
 		case <-limit:
 			t.Fatalf("no hint came of %s", what)
@@ -58,7 +59,7 @@ func (s *suite) hints(t *testing.T) {
 	s.observe(t, instance)
 	hints := s.watch(t)
 	n := 0
-	wantHint(t, hints, instance, "a key that another tool wrote", func() {
+	s.wantHint(t, hints, instance, "a key that another tool wrote", func() {
 		n++
 		v.Set(t, "guestinfo.elsewhere", time.Duration(n).String())
 	})
@@ -66,7 +67,7 @@ func (s *suite) hints(t *testing.T) {
 		return state.Keys["guestinfo.elsewhere"] == time.Duration(n).String()
 	})
 	power := vm.PowerOn
-	wantHint(t, hints, instance, "a power change", func() {
+	s.wantHint(t, hints, instance, "a power change", func() {
 		if power == vm.PowerOn {
 			power = vm.PowerOff
 		} else {
@@ -81,7 +82,7 @@ func (s *suite) hintsToSeveral(t *testing.T) {
 	s.observe(t, instance)
 	n := 0
 	for _, hints := range []<-chan string{s.watch(t), s.watch(t)} {
-		wantHint(t, hints, instance, "a key that another tool wrote", func() {
+		s.wantHint(t, hints, instance, "a key that another tool wrote", func() {
 			n++
 			v.Set(t, "guestinfo.elsewhere", time.Duration(n).String())
 		})

@@ -1,142 +1,93 @@
 package vsphere_test
 
 import (
-	"context"
-	"fmt"
-	"runtime"
-	"strings"
-	"sync"
+	"maps"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/vmware/govmomi/object"
-	"github.com/vmware/govmomi/vim25"
-	"github.com/vmware/govmomi/vim25/methods"
-	"github.com/vmware/govmomi/vim25/types"
-
-	"github.com/vmexecutor/config-server/extraconfig"
-	"github.com/vmexecutor/config-server/vm"
 )
 
-// BenchmarkApply is one change of five keys of VMs that hold thirty, 64 in flight: by the driver,
-// with the look before and after that a reconciler takes; by a bare loop of ReconfigVM_Task which
-// learns from a collector of the same kind that a change was applied; and by a loop that waits for
-// each task, as govmomi's own helpers do.
-func BenchmarkApply(b *testing.B) {
-	f := newFixture(b, 300)
-	vms := make([]*target, f.vms)
-	prepare := f.newDriver()
-	for n := range vms {
-		v := f.vm(b)
-		vms[n] = &target{object: v.object(b), applied: make(chan struct{}, 1)}
-		instance, err := f.driver.Resolve(b.Context(), vms[n].object.Reference().Value)
-		must(b, err)
-		vms[n].instance = instance
-		must(b, prepare.Apply(b.Context(), instance, change(30, "0")))
+// rounds is how often the loops that are compared take turns. They are compared by the median of each round's ratio, which
+// the other work of a machine disturbs least.
+const rounds = 5
+
+// BenchmarkConverge changes five keys of each of 1,000 VMs, 64 in flight, in four ways that take turns:
+//
+//	server  all that a server does once a container network has changed that 1,000 executors are on
+//	driver  the driver alone: a look, the change, a look
+//	bare    ReconfigVM_Task, completed by one shared collector that follows the VMs
+//	wait    Reconfigure and task.Wait, as govmomi's own helpers do
+//
+// They are compared by changes a second, and by the processor's time, which is that of the client and the simulator together.
+func BenchmarkConverge(b *testing.B) { compare(b, 1000, true) }
+
+// BenchmarkNetwork is a change of a container network with 500 executors on it, against the bare loop. That it takes one reconfigure
+// each is checked.
+func BenchmarkNetwork(b *testing.B) { compare(b, 500, false) }
+
+func compare(b *testing.B, vms int, all bool) {
+	f := newFixture(b, vms)
+	targets := f.targets(b)
+	s := newServer(b, f, targets)
+	loops := map[string]loop{"server": s, "bare": &bareLoop{f: f}}
+	if all {
+		loops["driver"], loops["wait"] = &driverLoop{f: f}, &waitLoop{f: f}
 	}
-	must(b, prepare.Close(b.Context())) // or it would watch the others, too
-	b.Run("driver", func(b *testing.B) {
-		driver := f.newDriver()
-		defer func() { must(b, driver.Close(context.Background())) }()
-		for _, t := range vms {
-			_, err := driver.Observe(b.Context(), t.instance)
-			must(b, err)
+	for again := 0; b.Loop(); again++ {
+		took := map[string][]taken{}
+		for round := again * rounds; round < (again+1)*rounds; round++ {
+			for _, name := range slices.Sorted(maps.Keys(loops)) {
+				loops[name].open(b, targets)
+				f.sim.ResetCalls()
+				begun, processor := time.Now(), processorTime()
+				loops[name].run(b, targets, round)
+				took[name] = append(took[name], taken{time.Since(begun), processorTime() - processor})
+				if n := f.sim.Calls()["ReconfigVM_Task"]; n != len(targets) {
+					b.Errorf("%s made %d reconfigures of %d VMs", name, n, len(targets))
+				}
+				loops[name].close(b)
+			}
 		}
-		inParallel(b, vms, func(ctx context.Context, t *target) error {
-			state, err := driver.Observe(ctx, t.instance)
-			if err != nil {
-				return err
+		for name, times := range took {
+			processor := func(t taken) time.Duration { return t.processor }
+			passed := func(t taken) time.Duration { return t.passed }
+			b.ReportMetric(1e6*median(times, passed, nil)/float64(vms), name+"-µs")
+			b.ReportMetric(1e6*median(times, processor, nil)/float64(vms), name+"-cpu-µs")
+			if name != "bare" { // changes a second are the other way round than times
+				b.ReportMetric(median(took["bare"], passed, times), name+"/bare")
+				b.ReportMetric(median(times, processor, took["bare"]), name+"/bare-cpu")
 			}
-			c := change(5, t.next())
-			c.Version = state.Version
-			if err := driver.Apply(ctx, t.instance, c); err != nil {
-				return err
-			}
-			_, err = driver.Observe(ctx, t.instance)
-			return err
-		})
-	})
-	b.Run("bare", func(b *testing.B) {
-		client := f.client()
-		client.DefaultTransport().MaxIdleConns, client.DefaultTransport().MaxIdleConnsPerHost = 128, 128
-		defer watchBare(b, client.Client, vms)()
-		inParallel(b, vms, func(ctx context.Context, t *target) error {
-			spec := spec(change(5, t.next()))
-			t.mu.Lock()
-			t.want = fmt.Sprint(t.n)
-			t.mu.Unlock()
-			if _, err := methods.ReconfigVM_Task(ctx, client.Client, &types.ReconfigVM_Task{This: t.object.Reference(), Spec: spec}); err != nil {
-				return err
-			}
-			<-t.applied
-			return nil
-		})
-	})
-	b.Run("wait", func(b *testing.B) {
-		client := f.client()
-		client.DefaultTransport().MaxIdleConns, client.DefaultTransport().MaxIdleConnsPerHost = 128, 128
-		inParallel(b, vms, func(ctx context.Context, t *target) error {
-			task, err := object.NewVirtualMachine(client.Client, t.object.Reference()).Reconfigure(ctx, spec(change(5, t.next())))
-			if err != nil {
-				return err
-			}
-			return task.Wait(ctx)
-		})
-	})
-}
-
-// target is a VM to change.
-type target struct {
-	object   *object.VirtualMachine
-	instance string
-	n        int
-
-	mu      sync.Mutex
-	want    string
-	applied chan struct{}
-}
-
-func (t *target) next() string {
-	t.n++
-	return fmt.Sprint(t.n)
-}
-
-func change(n int, value string) (c vm.Change) {
-	for key := range keys(n, "") {
-		c.Set = append(c.Set, extraconfig.Pair{Key: key, Value: value})
-	}
-	return c
-}
-
-func spec(c vm.Change) (s types.VirtualMachineConfigSpec) {
-	for _, p := range c.Set {
-		s.ExtraConfig = append(s.ExtraConfig, &types.OptionValue{Key: p.Key, Value: p.Value})
-	}
-	return s
-}
-
-// inParallel does b.N changes, so many at once, each of another VM.
-func inParallel(b *testing.B, vms []*target, do func(ctx context.Context, t *target) error) {
-	b.Helper()
-	free := make(chan *target, len(vms))
-	for _, t := range vms {
-		free <- t
-	}
-	b.SetParallelism(max(1, inFlight/runtime.GOMAXPROCS(0)))
-	b.ResetTimer()
-	before := processorTime()
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			t := <-free
-			if err := do(b.Context(), t); err != nil {
-				b.Error(err)
-			}
-			free <- t
 		}
-	})
-	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "changes/s")
-	b.ReportMetric(float64((processorTime()-before).Microseconds())/float64(b.N), "cpu-µs/op")
+		if all {
+			b.ReportMetric(median(took["wait"], func(t taken) time.Duration { return t.passed }, took["server"]), "server/wait")
+		}
+	}
+	b.ReportMetric(0, "ns/op") // of no interest
+}
+
+// loop is a way to change all VMs.
+type loop interface {
+	open(b *testing.B, targets []*target) // not timed
+	run(b *testing.B, targets []*target, round int)
+	close(b *testing.B)
+}
+
+// taken is what one run of a loop took.
+type taken struct{ passed, processor time.Duration }
+
+// median is that of a measure, in seconds, or of its ratio to others, pair by pair.
+func median(times []taken, of func(taken) time.Duration, others []taken) float64 {
+	var all []float64
+	for i, t := range times {
+		x := of(t).Seconds()
+		if others != nil {
+			x /= of(others[i]).Seconds()
+		}
+		all = append(all, x)
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
 }
 
 // processorTime is what this process has used: the simulator's part and the client's. It depends
@@ -147,66 +98,4 @@ func processorTime() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// watchBare tells each target when its VM shows what is wanted; what it returns ends that.
-func watchBare(b *testing.B, c *vim25.Client, vms []*target) (stop func()) {
-	b.Helper()
-	ctx, cancel := context.WithCancel(b.Context())
-	byRef := make(map[types.ManagedObjectReference]*target)
-	var refs []types.ManagedObjectReference
-	for _, t := range vms {
-		byRef[t.object.Reference()] = t
-		refs = append(refs, t.object.Reference())
-	}
-	collector, err := methods.CreatePropertyCollector(ctx, c, &types.CreatePropertyCollector{This: c.ServiceContent.PropertyCollector})
-	must(b, err)
-	list, err := methods.CreateListView(ctx, c, &types.CreateListView{This: *c.ServiceContent.ViewManager, Obj: refs})
-	must(b, err)
-	_, err = methods.CreateFilter(ctx, c, &types.CreateFilter{This: collector.Returnval, PartialUpdates: true, Spec: types.PropertyFilterSpec{
-		ObjectSet: []types.ObjectSpec{{Obj: list.Returnval, Skip: new(true), SelectSet: []types.BaseSelectionSpec{&types.TraversalSpec{Type: "ListView", Path: "view"}}}},
-		PropSet:   []types.PropertySpec{{Type: "VirtualMachine", PathSet: []string{"config.extraConfig", "config.changeVersion", "runtime.powerState"}}},
-	}})
-	must(b, err)
-	ended := make(chan struct{})
-	first := make(chan struct{})
-	go func() {
-		defer close(ended)
-		for version := ""; ctx.Err() == nil; {
-			res, err := methods.WaitForUpdatesEx(ctx, c, &types.WaitForUpdatesEx{This: collector.Returnval, Version: version, Options: new(types.WaitOptions)})
-			if err != nil || res.Returnval == nil {
-				continue
-			}
-			version = res.Returnval.Version
-			if res.Returnval.Truncated == nil || !*res.Returnval.Truncated {
-				select {
-				case <-first:
-				default:
-					close(first)
-				}
-			}
-			for _, filter := range res.Returnval.FilterSet {
-				for _, u := range filter.ObjectSet {
-					byRef[u.Obj].take(u)
-				}
-			}
-		}
-	}()
-	<-first
-	return func() {
-		cancel()
-		<-ended
-	}
-}
-
-func (t *target) take(u types.ObjectUpdate) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, c := range u.ChangeSet {
-		o, ok := c.Val.(types.OptionValue)
-		if ok && t.want != "" && o.Value == t.want && strings.HasPrefix(c.Name, "config.extraConfig[") {
-			t.want = ""
-			t.applied <- struct{}{}
-		}
-	}
 }

@@ -21,7 +21,18 @@ type endpoint struct {
 	counts map[string]int
 	lose   map[string]int // answers still to be lost, by method
 	before func(string)   // is called before a call is passed on
+	odds   func(method string, n int) mishap
 }
+
+// mishap is what happens to a call.
+type mishap int
+
+const (
+	none    mishap = iota
+	unheard        // it is not passed on
+	lost           // its answer is not
+	outside        // its session is over
+)
 
 // methodName is what stands first in a SOAP body.
 var methodName = regexp.MustCompile(`Body[^>]*>\s*<(?:\w+:)?(\w+)`)
@@ -42,11 +53,16 @@ func newEndpoint(t testing.TB, target *url.URL) *endpoint {
 		if m := methodName.FindSubmatch(body); m != nil {
 			method = string(m[1])
 		}
-		lose, before := e.count(method)
+		what, before := e.count(method)
 		if before != nil {
 			before(method)
 		}
-		if lose {
+		switch what {
+		case unheard:
+			panic(http.ErrAbortHandler)
+		case outside:
+			r.Header.Del("Cookie")
+		case lost:
 			proxy.ServeHTTP(httptest.NewRecorder(), r)
 			panic(http.ErrAbortHandler)
 		}
@@ -62,14 +78,18 @@ func newEndpoint(t testing.TB, target *url.URL) *endpoint {
 	return e
 }
 
-func (e *endpoint) count(method string) (lose bool, before func(string)) {
+func (e *endpoint) count(method string) (what mishap, before func(string)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.counts[method]++
-	if lose = e.lose[method] > 0; lose {
+	switch {
+	case e.lose[method] > 0:
 		e.lose[method]--
+		what = lost
+	case e.odds != nil:
+		what = e.odds(method, e.counts[method])
 	}
-	return lose, e.before
+	return what, e.before
 }
 
 // take gives the counts since it was called last, waiting for updates excluded.

@@ -268,3 +268,16 @@ func TestFeedFails(t *testing.T) {
 		})
 	}
 }
+
+// Some simulators have no FindAllByUuid.
+func TestFindOneByUUID(t *testing.T) {
+	f := newFixture(t, 1)
+	uuid := f.vm(t).properties(t).Config.InstanceUuid
+	f.sim.FailCalls("FindAllByUuid", 2, new(types.MethodNotFound))
+	if instance, err := f.driver.Resolve(t.Context(), uuid); err != nil || instance != uuid {
+		t.Errorf("found %q, want %s: %v", instance, uuid, err)
+	}
+	if instance, err := f.driver.Resolve(t.Context(), "00000000-0000-0000-0000-000000000000"); !errors.Is(err, vm.ErrNotFound) {
+		t.Errorf("found %q where there is none: %v", instance, err)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/vmware/govmomi"
+	"github.com/vmware/govmomi/fault"
 	"github.com/vmware/govmomi/object"
 	"github.com/vmware/govmomi/property"
 	"github.com/vmware/govmomi/vim25/mo"
@@ -45,7 +46,12 @@ func newFixture(tb testing.TB, vms int) *fixture {
 // newDriver makes one more, which is the caller's to close.
 func (f *fixture) newDriver() *vsphere.Driver {
 	f.tb.Helper()
-	driver, err := vsphere.New(vsphere.Options{URL: f.sim.URL(), Username: simulator.Username, Password: simulator.Password})
+	return f.driverAt(f.sim.URL())
+}
+
+func (f *fixture) driverAt(u *url.URL) *vsphere.Driver {
+	f.tb.Helper()
+	driver, err := vsphere.New(vsphere.Options{URL: u, Username: simulator.Username, Password: simulator.Password})
 	must(f.tb, err)
 	return driver
 }
@@ -179,11 +185,16 @@ func (v *simVM) Set(t *testing.T, key, value string) { v.set(t, key, value) }
 
 func (v *simVM) set(t testing.TB, key string, value any) {
 	t.Helper()
-	task, err := v.object(t).Reconfigure(context.Background(), types.VirtualMachineConfigSpec{
-		ExtraConfig: []types.BaseOptionValue{&types.OptionValue{Key: key, Value: value}},
-	})
-	must(t, err)
-	must(t, task.Wait(context.Background()))
+	for {
+		task, err := v.object(t).Reconfigure(context.Background(), types.VirtualMachineConfigSpec{
+			ExtraConfig: []types.BaseOptionValue{&types.OptionValue{Key: key, Value: value}},
+		})
+		must(t, err)
+		if err = task.Wait(context.Background()); !fault.Is(err, &types.TaskInProgress{}) {
+			must(t, err)
+			return
+		}
+	}
 }
 
 func (v *simVM) Power(t *testing.T, p vm.Power) {

@@ -142,12 +142,18 @@ func text(value any) string {
 	return fmt.Sprint(value)
 }
 
-// epoch is made of what a power change or a revert moves.
-func (i *image) epoch() string { return string(i.power) + " " + i.boot + " " + i.snapshot }
+// epoch is made of what a power change or a revert moves. A suspended VM goes on where it was.
+func (i *image) epoch() string {
+	power := i.power
+	if power == types.VirtualMachinePowerStateSuspended {
+		power = types.VirtualMachinePowerStatePoweredOn
+	}
+	return string(power) + " " + i.boot + " " + i.snapshot
+}
 
 // state is the image as the contract has it; what is in it is the caller's.
 func (i *image) state() vm.State {
-	s := vm.State{Keys: maps.Clone(i.keys), Power: vm.PowerUnknown, Epoch: i.epoch(), Version: i.version}
+	s := vm.State{Keys: maps.Clone(i.keys), Power: vm.PowerUnknown, Epoch: i.epoch(), Boot: i.boot, Version: i.version}
 	if s.Keys == nil {
 		s.Keys = make(map[string]string)
 	}

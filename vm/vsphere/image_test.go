@@ -77,8 +77,18 @@ func TestImageEpoch(t *testing.T) {
 		}
 		epochs[i.epoch()] = c.Name
 	}
-	if got := i.state().Power; got != vm.PowerOn {
-		t.Errorf("power is %q", got)
+	running := i.state()
+	if running.Power != vm.PowerOn || running.Boot == "" {
+		t.Errorf("power is %q, the boot %q", running.Power, running.Boot)
+	}
+	i.set(types.PropertyChange{Name: "snapshot.currentSnapshot", Val: types.ManagedObjectReference{Value: "snapshot-3"}})
+	if now := i.state(); now.Boot != running.Boot || now.Epoch == running.Epoch {
+		t.Errorf("a snapshot makes epoch %q and boot %q of %q and %q", now.Epoch, now.Boot, running.Epoch, running.Boot)
+	}
+	running = i.state()
+	i.set(types.PropertyChange{Name: "runtime.powerState", Val: types.VirtualMachinePowerStateSuspended})
+	if now := i.state(); now.Boot != running.Boot || now.Epoch != running.Epoch || now.Power != vm.PowerSuspended {
+		t.Errorf("a suspension makes epoch %q and boot %q of %q and %q", now.Epoch, now.Boot, running.Epoch, running.Boot)
 	}
 	if !i.set(types.PropertyChange{Name: "snapshot", Op: types.PropertyChangeOpIndirectRemove}) || i.snapshot != "" {
 		t.Error("the last snapshot does not go")

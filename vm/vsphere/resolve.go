@@ -90,10 +90,24 @@ func (s *session) byUUID(ctx context.Context, uuid string) ([]types.ManagedObjec
 	res, err := methods.FindAllByUuid(ctx, s, &types.FindAllByUuid{
 		This: *s.ServiceContent.SearchIndex, Uuid: uuid, VmSearch: true, InstanceUuid: new(true),
 	})
-	if err != nil {
+	switch {
+	case fault.Is(err, &types.MethodNotFound{}):
+		return s.oneByUUID(ctx, uuid)
+	case err != nil:
 		return nil, err
 	}
 	return res.Returnval, nil
+}
+
+// oneByUUID is byUUID for govmomi's vcsim as it was for long, which has no FindAllByUuid.
+func (s *session) oneByUUID(ctx context.Context, uuid string) ([]types.ManagedObjectReference, error) {
+	res, err := methods.FindByUuid(ctx, s, &types.FindByUuid{
+		This: *s.ServiceContent.SearchIndex, Uuid: uuid, VmSearch: true, InstanceUuid: new(true),
+	})
+	if err != nil || res.Returnval == nil {
+		return nil, err
+	}
+	return []types.ManagedObjectReference{*res.Returnval}, nil
 }
 
 func (s *session) byPath(ctx context.Context, path string) ([]types.ManagedObjectReference, error) {
