@@ -37,7 +37,7 @@ func newCrowdTest(t *testing.T, all, each int) *crowdTest {
 func (c *crowdTest) come(client string) *visitor {
 	c.Helper()
 	here, there := net.Pipe()
-	c.Cleanup(func() { here.Close(); there.Close() })
+	c.Cleanup(func() { _, _ = here.Close(), there.Close() })
 	v := &visitor{Conn: here, crowd: c.crowd, client: client}
 	if !c.enter(v) {
 		return nil
@@ -89,11 +89,11 @@ func TestCrowdForgets(t *testing.T) {
 		over := c.come("a")
 		c.expect(v, false, false)
 		c.expect(over, true, false)
-		v.Close()
-		over.Close()
+		_ = v.Close()
+		_ = over.Close()
 		c.state(v, http.StateClosed)
 		c.state(v, http.StateIdle) // too late
-		v.Close()
+		_ = v.Close()
 	}
 	if c.count != 0 || c.over != 0 || len(c.clients) != 0 || c.waiting.Len() != 0 {
 		t.Errorf("%d, %d over, %v, %d in line", c.count, c.over, c.clients, c.waiting.Len())

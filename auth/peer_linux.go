@@ -14,7 +14,7 @@ func PeerUID(c *net.UnixConn) (uint32, error) {
 	var peer *syscall.Ucred
 	var unknown error
 	err = raw.Control(func(fd uintptr) {
-		peer, unknown = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED) //nolint:gosec // a file descriptor fits
+		peer, unknown = syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED)
 	})
 	if err == nil {
 		err = unknown

@@ -17,7 +17,7 @@ func replace(path string, change func([]byte) ([]byte, error)) (err error) {
 		return err
 	}
 	defer directory.Close()                                                     // lets the next one in
-	if err := syscall.Flock(int(directory.Fd()), syscall.LOCK_EX); err != nil { //nolint:gosec // a file descriptor fits
+	if err := syscall.Flock(int(directory.Fd()), syscall.LOCK_EX); err != nil {
 		return fmt.Errorf("lock %s: %w", directory.Name(), err)
 	}
 	old, err := os.Stat(path)
@@ -32,7 +32,7 @@ func replace(path string, change func([]byte) ([]byte, error)) (err error) {
 		if path, err = filepath.EvalSymlinks(path); err != nil { // what a link leads to is replaced, not the link
 			return err
 		}
-		if text, err = os.ReadFile(path); err != nil { //nolint:gosec // the operator names it
+		if text, err = os.ReadFile(path); err != nil {
 			return err
 		}
 	}

@@ -109,7 +109,7 @@ func parseToken(fields []string) (p Principal, hash tokenHash, err error) {
 // replaced as a whole: who reads it sees the new line or does not. It is the only time that the token is seen: nothing keeps it.
 func NewToken(path string, p Principal) (token string, err error) {
 	secret := make([]byte, 32)
-	rand.Read(secret) //nolint:errcheck // never fails: crypto/rand ends the program instead
+	rand.Read(secret) // never fails: crypto/rand ends the program instead
 	token = tokenPrefix + base64.RawURLEncoding.EncodeToString(secret)
 	hash := sha256.Sum256([]byte(token))
 	return token, replace(path, func(text []byte) ([]byte, error) {

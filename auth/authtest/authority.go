@@ -120,7 +120,7 @@ func serial(t testing.TB) *big.Int {
 
 func write(t testing.TB, file string, text []byte) {
 	t.Helper()
-	if err := os.WriteFile(file, text, 0o600); err != nil {
+	if err := os.WriteFile(file, text, 0o600); err != nil { //nolint:gosec // a test's own file
 		t.Fatal(err)
 	}
 }

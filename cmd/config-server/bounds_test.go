@@ -152,7 +152,7 @@ func TestTooManyRequests(t *testing.T) {
 	const each = 20
 	s := startAttacked(t, "--max-connections-per-client", strconv.Itoa(each))
 	body, under := io.Pipe()
-	defer under.Close()
+	defer under.Close() //nolint:errcheck // a pipe's always succeeds
 	begun := make(chan struct{}, each)
 	for range each {
 		r, err := s.request("POST", "/v1/executors", "")
@@ -228,7 +228,7 @@ func TestLongHeaders(t *testing.T) {
 func TestLargeBodies(t *testing.T) {
 	s := startAttacked(t)
 	var sent atomic.Int64
-	zeros := func() io.Reader { return io.LimitReader(&counted{&sent}, 1<<30) }
+	zeros := func() io.Reader { return io.LimitReader(&spaces{&sent}, 1<<30) }
 	gzipped := &bytes.Buffer{}
 	z := gzip.NewWriter(gzipped)
 	if _, err := z.Write(make([]byte, 256<<20)); err != nil {
@@ -292,13 +292,13 @@ func TestLargeBodies(t *testing.T) {
 	}
 }
 
-// counted are spaces, which may stand before a document, and how many were taken.
-type counted struct{ n *atomic.Int64 }
+// spaces may stand before a document; it counts how many were taken.
+type spaces struct{ n *atomic.Int64 }
 
-func (c *counted) Read(p []byte) (int, error) {
+func (s *spaces) Read(p []byte) (int, error) {
 	for i := range p {
 		p[i] = ' '
 	}
-	c.n.Add(int64(len(p)))
+	s.n.Add(int64(len(p)))
 	return len(p), nil
 }
