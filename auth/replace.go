@@ -16,7 +16,7 @@ func replace(path string, change func([]byte) ([]byte, error)) (err error) {
 	if err != nil {
 		return err
 	}
-	defer directory.Close()                                                     // lets the next one in
+	defer directory.Close() // lets the next one in
 	if err := syscall.Flock(int(directory.Fd()), syscall.LOCK_EX); err != nil {
 		return fmt.Errorf("lock %s: %w", directory.Name(), err)
 	}
