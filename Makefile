@@ -6,13 +6,16 @@ GOFLAGS  ?= -trimpath
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run build test test-system race bench fuzz fuzz-targets generate check-generated check-contract release-contract lint vet fmt tidy clean
+.PHONY: help demo demo-vm run build test test-system race bench fuzz fuzz-targets generate check-generated check-contract release-contract lint vet fmt tidy clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build ## deliver an executor to a simulated VM, show who sees what, change a field
 	go run ./cmd/demo -server bin/config-server
+
+demo-vm: build ## boot a real VM under QEMU that reads its executor, runs it and reports; needs qemu-system-x86, linux-image-cloud-amd64, busybox-static
+	go run ./cmd/demo-vm -server bin/config-server -tether bin/tether
 
 run: build ## start the server on embedded defaults and print requests to try
 	@echo "Requests to try in another terminal (from the README):"; echo; sh docs/try.sh; echo
@@ -25,8 +28,8 @@ build: ## build bin/config-server, and bin/tether for guests
 test: ## run all tests; needs Go alone
 	go test ./...
 
-test-system: ## run the tests that need Debian packages: curl, chromium
-	go test -count=1 -tags system -run '^TestSystem' ./cmd/config-server
+test-system: ## run the tests that need Debian packages: curl, chromium, and QEMU with a kernel for its VMs
+	go test -count=1 -p 1 -tags system -timeout 60m -run '^TestSystem' ./cmd/... ./vm/qemu
 
 race: ## run all tests with the race detector
 	go test -race ./...
@@ -43,7 +46,7 @@ fuzz-targets:
 	done
 
 bench: ## run the benchmarks; docs/performance.md says how to run one alone, and what its figures mean
-	go test -run '^$$' -bench . -benchmem ./extraconfig ./guest ./store/... ./vm/... ./push
+	go test -run '^$$' -bench . -benchmem ./extraconfig ./guest ./store/... ./vm/... ./push ./app
 
 generate: ## regenerate models/, restapi/, client/ from swagger.yml, and docs/keys.md
 	$(SWAGGER) validate --quiet swagger.yml

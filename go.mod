@@ -27,6 +27,22 @@ require (
 	golang.org/x/time v0.16.0 // the rate of --push-rate, and of what a guest may ask
 )
 
+// Of the guest's agent alone (cmd/tether).
+require (
+	github.com/creack/pty v1.1.24 // terminals of sessions
+	github.com/insomniacslk/dhcp v0.0.0-20260901064844-234b97448fae // asks for addresses; it makes no releases, and is worked on
+	github.com/moby/sys/mount v0.3.5 // the options of mount(8) as the kernel takes them
+	github.com/moby/sys/user v0.5.0 // users and groups of the guest's own lists, without cgo
+	github.com/vishvananda/netlink v1.3.1 // addresses and routes
+	golang.org/x/sys v0.49.0
+)
+
+// Of the VMs that the demo and the tests boot alone.
+require (
+	github.com/u-root/u-root v0.16.0 // writes an initramfs
+	github.com/ulikunitz/xz v0.5.17 // opens kernel modules, which Debian compresses since its release 13
+)
+
 // Of the tests alone.
 require (
 	github.com/chromedp/cdproto v0.159.0
@@ -40,6 +56,7 @@ require (
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/dustin/go-humanize v1.0.1 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
 	github.com/go-openapi/analysis v1.0.1 // indirect
@@ -52,15 +69,21 @@ require (
 	github.com/go-openapi/swag/pools v0.29.2 // indirect
 	github.com/go-openapi/swag/yamlutils v0.29.2 // indirect
 	github.com/go-viper/mapstructure/v2 v2.5.0 // indirect
+	github.com/josharian/native v1.1.0 // indirect
 	github.com/kylelemons/godebug v1.1.0 // indirect
+	github.com/mdlayher/packet v1.1.2 // indirect
 	github.com/mdlayher/socket v0.8.0 // indirect
+	github.com/moby/sys/mountinfo v0.7.2 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/oklog/ulid/v2 v2.1.2 // indirect
+	github.com/pierrec/lz4/v4 v4.1.22 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3 // indirect
+	github.com/u-root/uio v0.0.0-20240224005618-d2acac8f3701 // indirect
 	github.com/vearutop/statigz v1.4.0 // indirect
+	github.com/vishvananda/netns v0.0.5 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/otel v1.47.0 // indirect
 	go.opentelemetry.io/otel/log v1.47.0 // indirect
@@ -68,7 +91,6 @@ require (
 	go.opentelemetry.io/otel/trace v1.47.0 // indirect
 	go.yaml.in/yaml/v4 v4.0.0 // indirect
 	golang.org/x/net v0.62.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 	gopkg.in/yaml.v3 v3.0.1 // indirect

@@ -71,12 +71,17 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 
-	drivers := map[string]vm.Driver{"vsphere": driver}
 	figures := metrics.New(log)
+	guests, err := o.startGuests(ctx, log, figures, &closers)
+	if err != nil {
+		return err
+	}
+
+	drivers := map[string]vm.Driver{"vsphere": driver, "qemu": guests}
 	reconciler := push.New(push.Options{
 		Store: st, Drivers: drivers, Observer: observer{figures}, Logger: log, Rate: o.PushRate, Resync: o.Resync,
 	})
-	figures.Watch(sources(st, reconciler, drivers))
+	figures.Watch(sources(st, reconciler, drivers, guests))
 	handler, err := handlers.New(handlers.Options{
 		Store: st, Push: reconciler, Callers: callers, Bounds: o.Bounds.ofRequests(), Metrics: figures, Version: version(), Logger: log,
 	})

@@ -25,7 +25,7 @@ func (o *Options) validateCallers() error {
 		}
 	}
 	if o.SocketMode > 0o777 {
-		errs = append(errs, errors.New("--socket-mode: must be such as 660"))
+		errs = append(errs, errors.New("--socket-mode: must be such as 0660"))
 	}
 	return errors.Join(errs...)
 }

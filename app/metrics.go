@@ -9,16 +9,18 @@ import (
 	"github.com/vmexecutor/config-server/push"
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/vm"
+	"github.com/vmexecutor/config-server/vm/qemu"
 )
 
 // sources are what the metrics ask when somebody looks at them.
-func sources(st *store.Store, reconciler *push.Reconciler, drivers map[string]vm.Driver) metrics.Sources {
+func sources(st *store.Store, reconciler *push.Reconciler, drivers map[string]vm.Driver, guests *qemu.Driver) metrics.Sources {
 	return metrics.Sources{
 		Executors: (&census{store: st, state: reconciler.State}).count,
 		Queue:     func() (int, time.Duration) { return reconciler.QueueDepth(), reconciler.QueueAge() },
 		Revision:  st.Revision,
 		Seen:      reconciler.FeedRevision,
 		Calls:     callers(drivers),
+		Guests:    guests.Guests,
 	}
 }
 

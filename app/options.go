@@ -19,7 +19,7 @@ type Options struct {
 	Host       string `long:"host" value-name:"ADDRESS" default:"127.0.0.1" description:"Address to serve the API on; one that is not loopback needs TLS, and tokens or client certificates"`
 	Port       uint16 `long:"port" value-name:"PORT" default:"8080" description:"TCP port of the API; 0 picks a free one"`
 	SocketPath string `long:"socket-path" value-name:"PATH" description:"Unix socket to serve the API on too"`
-	SocketMode uint32 `long:"socket-mode" value-name:"MODE" base:"8" default:"600" description:"Who can connect to the unix socket, as chmod has it; users other than root and the server's own need a token"`
+	SocketMode uint32 `long:"socket-mode" value-name:"MODE" base:"8" default:"0600" description:"Who can connect to the unix socket, as chmod has it; users other than root and the server's own need a token"`
 	DataDir    string `long:"data-dir" value-name:"DIR" default:"./data" description:"Directory of the store; made when it does not exist"`
 
 	TLSCertificate string `long:"tls-certificate" value-name:"FILE" description:"The server's certificate, followed by those between it and its root, in PEM; read again when it changes"`
@@ -33,6 +33,10 @@ type Options struct {
 	VSphereInsecure bool   `long:"vsphere-insecure" description:"Do not check the vCenter's certificate"`
 	SimulatorListen string `long:"simulator-listen" value-name:"ADDRESS" default:"127.0.0.1:8989" description:"Loopback address of the simulator's vSphere API; port 0 picks a free one"`
 	SimulatorVMs    int    `long:"simulator-vms" value-name:"N" default:"4" description:"VMs in the simulator, named vm1 to vmN"`
+
+	GuestDir         string `long:"guest-dir" value-name:"DIR" description:"Directory of the unix sockets that guests are served on; guests in the data directory unless given. Made when it does not exist"`
+	GuestSocketMode  string `long:"guest-socket-mode" value-name:"MODE" default:"0600" description:"Permissions of these sockets, in octal: whoever can connect to one is that executor's guest"`
+	GuestSocketGroup string `long:"guest-socket-group" value-name:"GROUP" description:"Group of these sockets, and of the directory when it is made: a name or a number"`
 
 	PushRate float64       `long:"push-rate" value-name:"N" default:"0" description:"Changes of VMs a second, all together; 0 is no limit"`
 	Resync   time.Duration `long:"resync" value-name:"DURATION" default:"10m" description:"Time between two looks at every VM, which repair what no hint told of"`
@@ -68,6 +72,9 @@ func (o *Options) validate() error {
 	}
 	if o.Resync != 0 && o.Resync < time.Second {
 		errs = append(errs, errors.New("--resync: must be at least 1s"))
+	}
+	if _, err := o.guests(nil); err != nil {
+		errs = append(errs, err)
 	}
 	if o.VSphereURL == "" {
 		host, _, err := net.SplitHostPort(o.SimulatorListen)

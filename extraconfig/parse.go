@@ -12,6 +12,12 @@ func (c *Codec[T]) Owns(key string) bool {
 	return ours
 }
 
+// Canonical reports whether a key is ours and spelled as Encode spells it, whether or not there is such an entry.
+func (c *Codec[T]) Canonical(key string) bool {
+	l, entry, _, ours := c.match.find(key)
+	return ours && l.key.spells(key, strings.Split(entry, hole))
+}
+
 // Parse gives the keys of ours among what a VM holds, each as it is spelled there and with the field it belongs to.
 func (c *Codec[T]) Parse(held map[string]string) KeySet {
 	size := 0

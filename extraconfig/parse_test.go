@@ -155,3 +155,35 @@ func TestSpellingOfEntries(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// TestCanonical: of the spellings that are ours, one is as Encode has it.
+func TestCanonical(t *testing.T) {
+	c := newCodec(t)
+	for _, key := range []string{
+		"guestinfo.vice./common/id",
+		"guestinfo.vice./sessions|a/b/cmd/Path",
+		"guestinfo.vice..sessions|a.b.started",
+		"guestinfo.vice..sessions|Web.diagnostics.exitlogs|10.Time",
+		"guestinfo.vice./execs|e1/cmd/Args~@non-persistent",
+		"guestinfo.vice./networks|ext/prod/network/pools|3/first",
+		"annotations|a%7Cb",
+	} {
+		if !c.Canonical(key) {
+			t.Errorf("%s is spelled as it is written", key)
+		}
+	}
+	for _, key := range []string{
+		"",
+		"guestinfo.metadata",
+		"guestinfo.vice./common/ID",
+		"GUESTINFO.vice./sessions|a/cmd/Path",
+		"guestinfo.vice..sessions|a.STARTED",
+		"guestinfo.vice..sessions|a.Diagnostics.exitlogs|0.Time",
+		"guestinfo.vice./execs|e1/cmd/Args~@Non-persistent",
+		"annotations|a|b",
+	} {
+		if c.Canonical(key) {
+			t.Errorf("%s is spelled in another way", key)
+		}
+	}
+}

@@ -103,5 +103,23 @@ func (t *template) appendTo(b []byte, names []name) []byte {
 	return append(b, t.tail...)
 }
 
+// spells reports whether a key is the template with these names, and any indexes, in its holes.
+func (t *template) spells(key string, names []string) bool {
+	for i, s := range t.styles {
+		rest, ok := strings.CutPrefix(key, t.literals[i])
+		if !ok {
+			return false
+		}
+		hole := rest[:digits(rest)]
+		if s != anIndex {
+			hole, names = nameOf(encodeName(names[0], classesOf(names[0])))[s], names[1:]
+		}
+		if key, ok = strings.CutPrefix(rest, hole); !ok || hole == "" {
+			return false
+		}
+	}
+	return key == t.tail
+}
+
 // text shows the template with * in its holes.
 func (t *template) text() string { return strings.Join(t.literals, "*") + t.suffix }

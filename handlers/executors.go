@@ -52,6 +52,7 @@ func (h *executorHandlers) create(params executors.CreateExecutorParams) (execut
 	var binding *store.Binding
 	if params.Body.VM != nil {
 		binding = r.binding("vm", params.Body.VM)
+		r.check("vm", func() error { return h.reconciler.CheckBinding(binding, config.ID) })
 	}
 	if err := r.executorErr(config, binding); err != nil {
 		return nil, err

@@ -105,7 +105,7 @@ func newAPI(o Options) (*operations.ConfigAPI, error) {
 	api.NetworksPatchNetworkHandler = networks.PatchNetworkHandlerFunc(n.patch)
 	api.NetworksDeleteNetworkHandler = networks.DeleteNetworkHandlerFunc(n.delete)
 
-	v := &vmHandlers{o.Store}
+	v := &vmHandlers{o.Store, o.Push}
 	api.VMGetVMHandler = vmops.GetVMHandlerFunc(v.get)
 	api.VMPutVMHandler = vmops.PutVMHandlerFunc(v.put)
 	api.VMDeleteVMHandler = vmops.DeleteVMHandlerFunc(v.delete)

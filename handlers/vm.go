@@ -4,11 +4,16 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/vmexecutor/config-server/models"
+	"github.com/vmexecutor/config-server/push"
 	vmops "github.com/vmexecutor/config-server/restapi/operations/vm"
 	"github.com/vmexecutor/config-server/store"
 )
 
-type vmHandlers struct{ store *store.Store }
+type vmHandlers struct {
+	store      *store.Store
+	reconciler *push.Reconciler
+}
 
 func (h *vmHandlers) get(params vmops.GetVMParams) (vmops.GetVMResponder, error) {
 	e, err := h.store.Executor(params.HTTPRequest.Context(), params.ID)
@@ -20,7 +25,7 @@ func (h *vmHandlers) get(params vmops.GetVMParams) (vmops.GetVMResponder, error)
 	case known(params.IfNoneMatch, e.Binding.Tag()):
 		return vmops.NewGetVMNotModified().WithETag(etag(e.Binding.Tag())), nil
 	}
-	return vmops.NewGetVMOK().WithETag(etag(e.Binding.Tag())).WithPayload(bindingModel(e.Binding)), nil
+	return vmops.NewGetVMOK().WithETag(etag(e.Binding.Tag())).WithPayload(h.model(e)), nil
 }
 
 func (h *vmHandlers) put(params vmops.PutVMParams) (vmops.PutVMResponder, error) {
@@ -30,6 +35,7 @@ func (h *vmHandlers) put(params vmops.PutVMParams) (vmops.PutVMResponder, error)
 	}
 	var r reader
 	binding := r.binding("", params.Body)
+	r.check("", func() error { return h.reconciler.CheckBinding(binding, params.ID) })
 	if err := r.bindingErr(binding); err != nil {
 		return nil, err
 	}
@@ -39,9 +45,9 @@ func (h *vmHandlers) put(params vmops.PutVMParams) (vmops.PutVMResponder, error)
 	case err != nil:
 		return nil, err
 	case created:
-		return vmops.NewPutVMCreated().WithETag(etag(e.Binding.Tag())).WithLocation(executorPath(params.ID) + "/vm").WithPayload(bindingModel(e.Binding)), nil
+		return vmops.NewPutVMCreated().WithETag(etag(e.Binding.Tag())).WithLocation(executorPath(params.ID) + "/vm").WithPayload(h.model(e)), nil
 	}
-	return vmops.NewPutVMOK().WithETag(etag(e.Binding.Tag())).WithPayload(bindingModel(e.Binding)), nil
+	return vmops.NewPutVMOK().WithETag(etag(e.Binding.Tag())).WithPayload(h.model(e)), nil
 }
 
 func (h *vmHandlers) delete(params vmops.DeleteVMParams) (vmops.DeleteVMResponder, error) {
@@ -57,6 +63,13 @@ func (h *vmHandlers) delete(params vmops.DeleteVMParams) (vmops.DeleteVMResponde
 		return nil, err
 	}
 	return vmops.NewDeleteVMNoContent(), nil
+}
+
+// model is the binding of an executor, and where its guest is served.
+func (h *vmHandlers) model(e *store.Executor) *models.VMBinding {
+	m := bindingModel(e.Binding)
+	m.Socket = h.reconciler.GuestSocket(e.Binding.Driver, e.Config.ID)
+	return m
 }
 
 // noBinding is the failure of asking for a resource that is not there; to the store an unbound executor is a state.

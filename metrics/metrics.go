@@ -30,6 +30,7 @@ type Metrics struct {
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	pushes    pushes
+	guests    guests
 }
 
 // New makes metrics that count from zero. What cannot be collected when somebody looks is logged, and missing from the
@@ -48,9 +49,11 @@ func New(log *slog.Logger) *Metrics {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"route", "method"}),
 		pushes: newPushes(),
+		guests: newGuests(),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), m.requests, m.durations)
 	m.registry.MustRegister(m.pushes.all()...)
+	m.registry.MustRegister(m.guests.sets, m.guests.refusals)
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		Registry: m.registry, ErrorHandling: promhttp.ContinueOnError, ErrorLog: errorLog{log},
 	})

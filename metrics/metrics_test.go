@@ -24,11 +24,15 @@ func busy(t *testing.T, log *bytes.Buffer) *Metrics {
 	t.Helper()
 	m := New(slog.New(slog.NewTextHandler(log, nil)))
 	m.Answered("/v1/executors/{id}", "GET", 200, 20*time.Millisecond)
+	m.ExpectGuests([]string{"accepted"}, []string{"hidden"})
+	m.GuestSet("accepted")
+	m.GuestRefused("hidden")
 	m.Watch(Sources{
 		Executors: func(context.Context) (map[string]int, error) { return map[string]int{"synced": 3, "failed": 1}, nil },
 		Queue:     func() (int, time.Duration) { return 2, time.Minute },
 		Revision:  func(context.Context) (uint64, error) { return 9, nil },
 		Seen:      func() uint64 { return 7 },
+		Guests:    func() (int, int) { return 5, 4 },
 		Calls: map[string]func() map[string]uint64{
 			"vsphere": func() map[string]uint64 { return map[string]uint64{"ReconfigVM_Task": 5} },
 		},

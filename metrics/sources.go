@@ -20,6 +20,8 @@ type Sources struct {
 	Seen     func() uint64
 	// Calls counts, for each driver, the calls of the hypervisor by their method since the server started.
 	Calls map[string]func() map[string]uint64
+	// Guests counts the VMs that are connected to their socket, and those of them whose guest has said hello since.
+	Guests func() (connected, greeted int)
 }
 
 // collectLimit bounds how long the sources may take together.
@@ -44,6 +46,7 @@ var (
 	revisionDesc  = desc("store", "revision", "Revision of the last commit.")
 	lagDesc       = desc("push", "feed_lag_revisions", "Commits that the reconciler has not heard of yet.")
 	seenDesc      = desc("push", "feed_revision", "Revision of the last commit that the reconciler has heard of.")
+	guestsDesc    = desc("", "guests", "VMs on the guest channel, by how far they are: connected (the VM's monitor is), greeted (its guest has said hello since).", "stage")
 	callsDesc     = desc("hypervisor", "calls_total", "Calls of the hypervisor, by driver and method; waiting for news is one, too.", "driver", "method")
 )
 
@@ -53,7 +56,7 @@ func desc(subsystem, name, help string, labels ...string) *prometheus.Desc {
 
 // Describe implements prometheus.Collector.
 func (w *watcher) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{executorsDesc, depthDesc, ageDesc, revisionDesc, lagDesc, seenDesc, callsDesc} {
+	for _, d := range []*prometheus.Desc{executorsDesc, depthDesc, ageDesc, revisionDesc, lagDesc, seenDesc, guestsDesc, callsDesc} {
 		ch <- d
 	}
 }
@@ -71,6 +74,11 @@ func (w *watcher) Collect(ch chan<- prometheus.Metric) {
 		gauge(ch, ageDesc, oldest.Seconds())
 	}
 	w.feed(ctx, ch)
+	if w.Guests != nil {
+		connected, greeted := w.Guests()
+		gauge(ch, guestsDesc, float64(connected), "connected")
+		gauge(ch, guestsDesc, float64(greeted), "greeted")
+	}
 	for driver, calls := range w.Calls {
 		for method, n := range calls() {
 			ch <- prometheus.MustNewConstMetric(callsDesc, prometheus.CounterValue, float64(n), driver, method)

@@ -25,25 +25,35 @@ type VMBinding struct {
 	// Names for the VM, mapped to unambiguous ones.
 	Aliases map[string]string `json:"aliases"`
 
-	// The kind of VM.
+	// The kind of VM. `vsphere` delivers into the VM's extraConfig, which its guest reads as guestinfo. `qemu` is for QEMU and other monitors that
+	// connect their VM to the executor's `socket`, over a virtio-serial port or vsock.
+	//
 	// Example: vsphere
-	// Enum: ["vsphere"]
+	// Enum: ["vsphere","qemu"]
 	Driver string `json:"driver,omitempty"`
 
-	// The instance UUID of the VM that `ref` was resolved to, for good. Absent until then. Set by the server; ignored in requests.
+	// The instance UUID of the VM that `ref` was resolved to, for good; for `qemu` the name in it. Absent until then. Set by the server; ignored in requests.
+	//
 	Instance string `json:"instance,omitempty"`
 
 	// URL that the guest's agent connects to in order to be attached to.
 	// Example: tcp://host:2377
 	Interaction string `json:"interaction,omitempty"`
 
-	// Names the VM. For vSphere: a name, an inventory path, a managed object id or an instance UUID.
+	// Names the VM. For vSphere: a name, an inventory path, a managed object id or an instance UUID. For `qemu` any name, which may go on with
+	// `?qmp=/path`: the unix socket on which QEMU speaks QMP, which tells the VM's power.
+	//
 	// Example: vm1
 	// Max Length: 1024
 	Ref string `json:"ref,omitempty"`
 
 	// The store's revision at which a client last changed the binding. Set by the server; ignored in requests.
 	Revision uint64 `json:"revision,omitempty"`
+
+	// For `qemu`: the path of the unix socket on the server's host to connect the VM to. Whoever connects to it is the executor's guest. Set by
+	// the server; ignored in requests.
+	//
+	Socket string `json:"socket,omitempty"`
 
 	// The version of the VM's own software.
 	Version string `json:"version,omitempty"`
@@ -71,7 +81,7 @@ var vmBindingTypeDriverPropEnum []any
 
 func init() {
 	var res []string
-	if err := json.Unmarshal([]byte(`["vsphere"]`), &res); err != nil {
+	if err := json.Unmarshal([]byte(`["vsphere","qemu"]`), &res); err != nil {
 		panic(err)
 	}
 	for _, v := range res {
@@ -83,6 +93,9 @@ const (
 
 	// VMBindingDriverVsphere captures enum value "vsphere"
 	VMBindingDriverVsphere string = "vsphere"
+
+	// VMBindingDriverQemu captures enum value "qemu"
+	VMBindingDriverQemu string = "qemu"
 )
 
 // prop value enum

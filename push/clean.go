@@ -36,7 +36,13 @@ func (r *Reconciler) cleanLeftover(ctx context.Context, driver vm.Driver, c clas
 	if err != nil || u == nil {
 		return err
 	}
-	if err := r.empty(ctx, driver, c, instance); err != nil {
+	empty := r.empty
+	if host, ok := driver.(vm.Host); ok {
+		empty = func(ctx context.Context, _ vm.Driver, _ class, instance string) error {
+			return host.Detach(ctx, instance)
+		}
+	}
+	if err := empty(ctx, driver, c, instance); err != nil {
 		return fmt.Errorf("clean the VM of executor %s: %w", u.Executor, err)
 	}
 	return r.Store.Cleaned(ctx, u.Driver, u.Instance)

@@ -64,6 +64,9 @@ func (r *Reconciler) converge(ctx context.Context, j job) (done outcome, err err
 		if err := r.cleanLeftover(ctx, driver, j.class, e.Binding.Driver, e.Binding.Instance); err != nil {
 			return err
 		}
+		if err := r.attach(ctx, driver, j.task, e); err != nil {
+			return err
+		}
 		done, err = r.settle(ctx, driver, j, e)
 		if isGone(err) {
 			return nil // unbound or deleted meanwhile: the event brings the next step
@@ -137,7 +140,7 @@ func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, j job, e *sto
 				return done, err
 			}
 			done.seen = true
-			r.synced(j.task, l, done, begun)
+			r.synced(driver, j.task, l, done, begun)
 			return done, nil
 		}
 		if err := r.noteDrift(ctx, j.task, l, l.drifted(delta, r.table.get(j.task).was(l.e.Binding))); err != nil {
@@ -151,10 +154,12 @@ func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, j job, e *sto
 			return done, err
 		}
 		l.e = e
-		if err := r.gate.wait(ctx, j.class); err != nil {
-			return done, err
+		if !l.hosted { // the rate is there to spare hypervisors
+			if err := r.gate.wait(ctx, j.class); err != nil {
+				return done, err
+			}
 		}
-		err = r.apply(ctx, driver, e.Binding.Instance, vm.Change{Set: delta.Set, Delete: delta.Delete, Version: l.state.Version})
+		err = r.apply(ctx, driver, e.Binding.Instance, vm.Change{Set: delta.Set, Delete: delta.Delete, Version: l.state.Version, Revision: e.Revision})
 		switch {
 		case errors.Is(err, vm.ErrConflict):
 			before = nil
@@ -204,12 +209,15 @@ func (r *Reconciler) noteDrift(ctx context.Context, key task, l *look, fields []
 }
 
 // synced notes that the VM was seen to hold what it should.
-func (r *Reconciler) synced(key task, l *look, done outcome, begun time.Time) {
+func (r *Reconciler) synced(driver vm.Driver, key task, l *look, done outcome, begun time.Time) {
+	if host, ok := driver.(vm.Host); ok {
+		host.Settled(l.e.Binding.Instance, l.e.Revision)
+	}
 	was := pushedOf(l.desired)
 	r.table.update(key, func(row *row) {
 		row.PushedRevision = l.e.Revision
 		row.behind, row.drifting, row.pushed = false, nil, was
-		row.version, row.epoch, row.power = l.state.Version, l.state.Epoch, l.state.Power
+		row.version, row.epoch, row.power, row.booting = l.state.Version, l.state.Epoch, l.state.Power, l.state.Booting
 		if done.set+done.deleted > 0 {
 			row.LastPush = &LastPush{At: time.Now(), KeysSet: done.set, KeysDeleted: done.deleted, Duration: time.Since(begun)}
 		}
@@ -226,6 +234,9 @@ func (r *Reconciler) announce(ctx context.Context, l *look, d extraconfig.Delta)
 			return nil, err
 		}
 		e.Boots = boots
+	}
+	if l.hosted {
+		return &e, nil // what it holds is what it was given, and what it was asked for
 	}
 	offered, replaced := l.offers(d), l.replaces()
 	if !maps.Equal(offered, e.Binding.Offered) || replaced != nil {

@@ -124,5 +124,5 @@ func (r *Reconciler) undisturbed(ctx context.Context, t task) bool {
 		return false
 	}
 	state, err := driver.Observe(ctx, row.instance)
-	return err == nil && state.Version == row.version && state.Epoch == row.epoch && state.Power == row.power
+	return err == nil && state.Version == row.version && state.Epoch == row.epoch && state.Power == row.power && state.Booting == row.booting
 }

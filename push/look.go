@@ -21,11 +21,14 @@ type look struct {
 	e        *store.Executor // its Binding has the base: what was last pushed or accepted
 	state    vm.State
 	boot     string // names the boot that the VM is in
+	hosted   bool   // by a vm.Host: nobody writes there but us and the guest, who asks before
 	observed extraconfig.KeySet
 	desired  extraconfig.KeySet
 	had      map[string]string // digests of the read-write fields of observed
 	fields   map[string]string // and of desired
 	asked    map[string]string // digests of all read-write fields that the store has, delivered or not
+	// delivered is the configuration less the execs that this boot does not have.
+	delivered *executor.ExecutorConfig
 
 	reported map[string]string // fields that the guest set, with their digests
 	torn     []string          // fields that the guest set and that do not parse: it may still be writing them
@@ -46,32 +49,39 @@ func (r *Reconciler) observe(ctx context.Context, driver vm.Driver, e *store.Exe
 	if err != nil {
 		return nil, err
 	}
+	_, hosted := driver.(vm.Host)
 	if before != nil && before.fulfilled(e, state) {
 		return &look{
-			e: e, state: state, boot: before.boot,
+			e: e, state: state, boot: before.boot, hosted: hosted, delivered: before.delivered,
 			observed: before.desired, had: before.fields, desired: before.desired, fields: before.fields, asked: before.asked,
 		}, nil
 	}
-	return r.lookAt(e, state)
+	return r.lookAt(e, state, hosted)
 }
 
 // fulfilled reports whether a VM is as it was but for the change, and holds exactly what it should by now. Most are, and it takes
 // no decoding to see that.
 func (l *look) fulfilled(e *store.Executor, state vm.State) bool {
-	if e.Config != l.e.Config || state.Epoch != l.state.Epoch || state.Power != l.state.Power || len(l.held)+len(l.due)+len(l.ended) > 0 {
+	if e.Config != l.e.Config || state.Epoch != l.state.Epoch || state.Power != l.state.Power || state.Booting != l.state.Booting || len(l.held)+len(l.due)+len(l.ended) > 0 {
 		return false
 	}
-	want, ours := maps.Clone(l.state.Keys), l.observed.Len()-len(l.made.Delete)
-	for _, key := range l.made.Delete {
-		delete(want, key)
-	}
-	for _, p := range l.made.Set {
-		if _, had := want[p.Key]; !had {
-			ours++
+	added := 0
+	for key, value := range state.Keys {
+		was, had := l.state.Keys[key]
+		if !had {
+			added++
 		}
-		want[p.Key] = p.Value
+		if (!had || was != value) && !slices.ContainsFunc(l.made.Set, func(p extraconfig.Pair) bool { return p.Key == key }) {
+			return false
+		}
 	}
-	if ours != l.desired.Len() || !maps.Equal(want, state.Keys) {
+	for _, key := range l.made.Delete {
+		if _, left := state.Keys[key]; left {
+			return false
+		}
+	}
+	added -= len(l.made.Delete)
+	if len(state.Keys) != len(l.state.Keys)+added || l.desired.Len() != l.observed.Len()+added {
 		return false
 	}
 	for p := range l.desired.All() {
@@ -82,8 +92,8 @@ func (l *look) fulfilled(e *store.Executor, state vm.State) bool {
 	return true
 }
 
-func (r *Reconciler) lookAt(e *store.Executor, state vm.State) (*look, error) {
-	l := &look{e: e, state: state, observed: r.Store.Codec().Parse(state.Keys)}
+func (r *Reconciler) lookAt(e *store.Executor, state vm.State, hosted bool) (*look, error) {
+	l := &look{e: e, state: state, observed: r.Store.Codec().Parse(state.Keys), hosted: hosted}
 	l.had = l.observed.Fields()
 	l.boot = e.Binding.Driver + "/" + e.Binding.Instance + "/" + bootOf(state)
 	holder := l.holder()
@@ -119,9 +129,10 @@ func (r *Reconciler) ask(l *look) error {
 		exec, boot := l.e.Config.Execs[id], l.e.Boots[id]
 		stopped := exec.Detail.StopTime != 0
 		switch {
-		case boot == "" && !stopped && l.state.Power == vm.PowerOn:
+		case boot == "" && !stopped && l.state.Power == vm.PowerOn && !l.state.Booting:
 			l.due = append(l.due, id)
 		case boot == l.boot && l.state.Power != vm.PowerOff:
+		case l.hosted && l.state.Epoch == "" && boot != "" && l.state.Power != vm.PowerOff: // no guest has told yet
 		case boot != "" && !stopped:
 			l.ended = append(l.ended, id)
 			continue
@@ -139,7 +150,10 @@ func (r *Reconciler) ask(l *look) error {
 	if l.desired, err = r.Store.KeySet(&delivered); err != nil {
 		return err
 	}
-	l.fields = l.desired.Fields()
+	if l.hosted {
+		l.desired = l.desired.Filter(func(p extraconfig.Pair) bool { return p.Scope().GuestVisible() })
+	}
+	l.delivered, l.fields = &config, l.desired.Fields()
 	if l.asked = l.fields; len(config.Execs) == len(l.e.Config.Execs) {
 		return nil
 	}
@@ -152,7 +166,7 @@ func (r *Reconciler) ask(l *look) error {
 // them. A VM that was seen off, and is on, has what it had then, and what its guest wrote.
 func (l *look) fresh() bool {
 	seen := l.e.Binding.Seen
-	return l.moved() && !(vm.Power(seen.Power) == vm.PowerOff && l.state.Power == vm.PowerOn)
+	return !l.hosted && l.moved() && !(vm.Power(seen.Power) == vm.PowerOff && l.state.Power == vm.PowerOn)
 }
 
 // moved reports whether the VM was switched or reverted since the base was confirmed.
@@ -169,7 +183,7 @@ func (l *look) moved() bool {
 func (r *Reconciler) findReports(l *look) error {
 	base := l.e.Binding.Base
 	switch {
-	case base == nil:
+	case base == nil || l.hosted:
 		return nil
 	case l.state.Power == vm.PowerOff && !l.moved():
 		return nil // it was off all the time: there was no guest
@@ -228,7 +242,7 @@ func follows(c *executor.ExecutorConfig, field string) bool {
 // delta is what makes the VM hold what it should, but for the fields that are left alone. While it is neither on nor off nobody
 // knows which boot comes next, and what belongs to one stays as it is.
 func (l *look) delta() extraconfig.Delta {
-	settled := l.state.Power == vm.PowerOn || l.state.Power == vm.PowerOff
+	settled := l.state.Power == vm.PowerOn && !l.state.Booting || l.state.Power == vm.PowerOff
 	if settled && len(l.held) == 0 {
 		return extraconfig.Diff(l.observed, l.desired)
 	}
@@ -254,7 +268,11 @@ func (l *look) base() map[string]string {
 
 // sighting is what is kept beside the base.
 func (l *look) sighting() store.Sighting {
-	return store.Sighting{Epoch: l.state.Epoch, Boot: bootOf(l.state), Power: string(l.state.Power), Config: l.e.ConfigRevision}
+	power := string(l.state.Power)
+	if l.hosted && l.state.Power == vm.PowerUnknown && l.e.Binding.Seen.Power != "" {
+		power = l.e.Binding.Seen.Power // a VM that is not connected, or not yet, after a restart of ours, say
+	}
+	return store.Sighting{Epoch: l.state.Epoch, Boot: bootOf(l.state), Power: power, Config: l.e.ConfigRevision}
 }
 
 // reportSighting is what is kept beside the base that a report changes. Where old values may have come back, and are not put right yet,

@@ -2,11 +2,13 @@ package push
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/vmexecutor/config-server/extraconfig"
 	"github.com/vmexecutor/config-server/store"
+	"github.com/vmexecutor/config-server/vm"
 )
 
 // Plan is what a push would do now.
@@ -84,6 +86,9 @@ func (r *Reconciler) lookOnly(ctx context.Context, id string) (*look, error) {
 		e = &pinned
 	}
 	l, err := r.observe(ctx, driver, e, nil)
+	if _, hosted := driver.(vm.Host); hosted && errors.Is(err, vm.ErrNotFound) {
+		l, err = r.lookAt(e, vm.State{Power: vm.PowerUnknown}, hosted) // it is not attached yet, and holds nothing
+	}
 	if err != nil {
 		return nil, &VMError{err}
 	}

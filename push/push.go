@@ -69,12 +69,14 @@ type Reconciler struct {
 	backoff backoff
 	vmLock  keyedMutex    // by driver and instance: one VM is worked on by one worker
 	heard   atomic.Uint64 // the revision that the feed has come to
+	guests  guests
 }
 
 // New makes a Reconciler that does nothing until Run.
 func New(o Options) *Reconciler {
 	o.defaults()
 	r := &Reconciler{Options: o, queue: newQueue(), table: newTable(), gate: newGate(o.Rate), outages: map[string]*outage{}}
+	r.guests.turns = make(chan struct{}, guestReports)
 	r.backoff = backoff{o.RetryMin, o.RetryMax, rand.Float64}
 	r.notes = newNotes(func(ctx context.Context, e store.Event) error { return o.Store.Note(ctx, e) })
 	for name := range o.Drivers {
@@ -108,7 +110,8 @@ func (r *Reconciler) Run(ctx context.Context) error {
 		}
 	})
 	defer telling.Wait()
-	defer told() // after the workers, who may have something to tell
+	defer told()          // after the workers, who may have something to tell
+	defer r.guests.stop() // and guests, too
 	listenCtx, deaf := context.WithCancel(ctx)
 	defer workers.Wait()
 	defer r.queue.close() // first: lets the workers end
@@ -200,7 +203,7 @@ func (r *Reconciler) Push(ctx context.Context, id string) (Status, error) {
 			return Status{}, fmt.Errorf("push %s: %w", id, err)
 		}
 	}
-	if err := r.queue.wait(ctx, task{executor: id}); err != nil {
+	if err := r.queue.wait(ctx, task{executor: id}, fromClient); err != nil {
 		return Status{}, fmt.Errorf("push %s: %w", id, err)
 	}
 	return r.Status(ctx, id)

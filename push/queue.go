@@ -93,14 +93,18 @@ func (q *queue) push(t task, e *entry) {
 }
 
 // wait adds t and waits until a run that began after the call has ended.
-func (q *queue) wait(ctx context.Context, t task) error {
+func (q *queue) wait(ctx context.Context, t task, c class) error {
 	q.mu.Lock()
 	if q.closed {
 		q.mu.Unlock()
 		return ErrStopped
 	}
 	ended := make(chan struct{})
-	e := q.addLocked(t, fromClient)
+	if e := q.tasks[t]; e != nil && e.retry != nil {
+		e.failed = false // whoever waits does not wait for a retry
+	}
+	e := q.addLocked(t, c)
+	e.whole = true
 	e.waiters = append(e.waiters, ended)
 	q.mu.Unlock()
 	select {
@@ -176,6 +180,13 @@ func (q *queue) done(t task, again time.Duration, failed bool) {
 	default:
 		delete(q.tasks, t)
 	}
+}
+
+// stopped reports whether the queue is closed.
+func (q *queue) stopped() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
 }
 
 // depth gives how many tasks wait for a worker, and since when the first of them does.

@@ -31,15 +31,20 @@ func (r *Reconciler) accept(ctx context.Context, l *look, report reportFunc) err
 		case err != nil:
 			return err
 		}
-		accepted, binding := *e, *l.e.Binding
-		if e.Binding != nil {
-			binding = *e.Binding
-		}
-		binding.Base = base
-		accepted.Binding = &binding
-		l.e = &accepted
-		break
+		return r.goOn(l, e, base)
 	}
+	return r.ask(l)
+}
+
+// goOn has the look go on with the executor that took what it found.
+func (r *Reconciler) goOn(l *look, e *store.Executor, base map[string]string) error {
+	accepted, binding := *e, *l.e.Binding
+	if e.Binding != nil {
+		binding = *e.Binding
+	}
+	binding.Base = base
+	accepted.Binding = &binding
+	l.e = &accepted
 	return r.ask(l)
 }
 

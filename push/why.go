@@ -46,7 +46,7 @@ func (l *look) why(p extraconfig.Pair, desired bool, was pushed) Why {
 	switch {
 	case l.reported[field] != "" || l.held[field]:
 		return WhyReport
-	case base == nil:
+	case base == nil || l.hosted:
 		return WhyPending
 	case p.Scope() == extraconfig.ReadWrite && !p.NonPersistent():
 		if l.asked[field] == base[field] {

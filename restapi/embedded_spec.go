@@ -136,7 +136,8 @@ func init() {
           },
           {
             "enum": [
-              "vsphere"
+              "vsphere",
+              "qemu"
             ],
             "type": "string",
             "description": "Bound to this kind of VM.",
@@ -3415,15 +3416,16 @@ func init() {
           "x-omitempty": false
         },
         "driver": {
-          "description": "The kind of VM.",
+          "description": "The kind of VM. ` + "`" + `vsphere` + "`" + ` delivers into the VM's extraConfig, which its guest reads as guestinfo. ` + "`" + `qemu` + "`" + ` is for QEMU and other monitors that\nconnect their VM to the executor's ` + "`" + `socket` + "`" + `, over a virtio-serial port or vsock.\n",
           "type": "string",
           "enum": [
-            "vsphere"
+            "vsphere",
+            "qemu"
           ],
           "example": "vsphere"
         },
         "instance": {
-          "description": "The instance UUID of the VM that ` + "`" + `ref` + "`" + ` was resolved to, for good. Absent until then. Set by the server; ignored in requests.",
+          "description": "The instance UUID of the VM that ` + "`" + `ref` + "`" + ` was resolved to, for good; for ` + "`" + `qemu` + "`" + ` the name in it. Absent until then. Set by the server; ignored in requests.\n",
           "type": "string"
         },
         "interaction": {
@@ -3432,7 +3434,7 @@ func init() {
           "example": "tcp://host:2377"
         },
         "ref": {
-          "description": "Names the VM. For vSphere: a name, an inventory path, a managed object id or an instance UUID.",
+          "description": "Names the VM. For vSphere: a name, an inventory path, a managed object id or an instance UUID. For ` + "`" + `qemu` + "`" + ` any name, which may go on with\n` + "`" + `?qmp=/path` + "`" + `: the unix socket on which QEMU speaks QMP, which tells the VM's power.\n",
           "type": "string",
           "maxLength": 1024,
           "example": "vm1"
@@ -3441,6 +3443,10 @@ func init() {
           "description": "The store's revision at which a client last changed the binding. Set by the server; ignored in requests.",
           "type": "integer",
           "format": "uint64"
+        },
+        "socket": {
+          "description": "For ` + "`" + `qemu` + "`" + `: the path of the unix socket on the server's host to connect the VM to. Whoever connects to it is the executor's guest. Set by\nthe server; ignored in requests.\n",
+          "type": "string"
         },
         "version": {
           "description": "The version of the VM's own software.",
@@ -3782,7 +3788,8 @@ func init() {
           },
           {
             "enum": [
-              "vsphere"
+              "vsphere",
+              "qemu"
             ],
             "type": "string",
             "description": "Bound to this kind of VM.",
@@ -7689,15 +7696,16 @@ func init() {
           "x-omitempty": false
         },
         "driver": {
-          "description": "The kind of VM.",
+          "description": "The kind of VM. ` + "`" + `vsphere` + "`" + ` delivers into the VM's extraConfig, which its guest reads as guestinfo. ` + "`" + `qemu` + "`" + ` is for QEMU and other monitors that\nconnect their VM to the executor's ` + "`" + `socket` + "`" + `, over a virtio-serial port or vsock.\n",
           "type": "string",
           "enum": [
-            "vsphere"
+            "vsphere",
+            "qemu"
           ],
           "example": "vsphere"
         },
         "instance": {
-          "description": "The instance UUID of the VM that ` + "`" + `ref` + "`" + ` was resolved to, for good. Absent until then. Set by the server; ignored in requests.",
+          "description": "The instance UUID of the VM that ` + "`" + `ref` + "`" + ` was resolved to, for good; for ` + "`" + `qemu` + "`" + ` the name in it. Absent until then. Set by the server; ignored in requests.\n",
           "type": "string"
         },
         "interaction": {
@@ -7706,7 +7714,7 @@ func init() {
           "example": "tcp://host:2377"
         },
         "ref": {
-          "description": "Names the VM. For vSphere: a name, an inventory path, a managed object id or an instance UUID.",
+          "description": "Names the VM. For vSphere: a name, an inventory path, a managed object id or an instance UUID. For ` + "`" + `qemu` + "`" + ` any name, which may go on with\n` + "`" + `?qmp=/path` + "`" + `: the unix socket on which QEMU speaks QMP, which tells the VM's power.\n",
           "type": "string",
           "maxLength": 1024,
           "example": "vm1"
@@ -7715,6 +7723,10 @@ func init() {
           "description": "The store's revision at which a client last changed the binding. Set by the server; ignored in requests.",
           "type": "integer",
           "format": "uint64"
+        },
+        "socket": {
+          "description": "For ` + "`" + `qemu` + "`" + `: the path of the unix socket on the server's host to connect the VM to. Whoever connects to it is the executor's guest. Set by\nthe server; ignored in requests.\n",
+          "type": "string"
         },
         "version": {
           "description": "The version of the VM's own software.",

@@ -42,6 +42,9 @@ type State struct {
 	// Version changes whenever the hypervisor changes the VM's configuration. It says nothing
 	// but "the same" or "not the same"; it is empty where the hypervisor has no such thing.
 	Version string
+	// Booting says that the VM is on, and that its guest has not told yet which boot this is: what belongs to one boot waits
+	// until Epoch can be trusted. Only a Host knows.
+	Booting bool
 }
 
 // Change is what one Apply does to a VM.
@@ -54,6 +57,8 @@ type Change struct {
 	// Version is that of the State that the change was computed from. When it is not empty and
 	// the VM has changed since, nothing is applied and the answer is ErrConflict.
 	Version string
+	// Revision is the executor's that the change leads to.
+	Revision uint64
 }
 
 // Empty reports whether there is nothing to do.

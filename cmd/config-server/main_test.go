@@ -74,6 +74,9 @@ func TestWrongUsage(t *testing.T) {
 		{"unknown flag", []string{"--hots", "127.0.0.1"}},
 		{"unexpected argument", []string{"serve"}},
 		{"log-level", []string{"--log-level", "loud"}},
+		{"octal", []string{"--guest-socket-mode", "rw"}},
+		{"no group", []string{"--guest-socket-group", "nobodys-group"}},
+		{"bytes too long", []string{"--guest-dir", "/" + strings.Repeat("d", 100)}},
 	} {
 		cmd := exec.Command(binary, append(tc.args, "--data-dir", filepath.Join(t.TempDir(), "data"))...)
 		out, err := cmd.CombinedOutput()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vmexecutor/config-server/client/executors"
 	"github.com/vmexecutor/config-server/client/push"
+	"github.com/vmexecutor/config-server/cmd/internal/stage"
 	"github.com/vmexecutor/config-server/models"
 )
 
@@ -23,7 +24,7 @@ type delivery struct {
 }
 
 func (s *story) change(ctx context.Context) error {
-	step("Change one field, the environment of a session, and see that no other key is sent.")
+	stage.Step("Change one field, the environment of a session, and see that no other key is sent.")
 	var d *delivery
 	for workers := range 10 {
 		var err error
@@ -31,18 +32,18 @@ func (s *story) change(ctx context.Context) error {
 			return err
 		}
 		if d.plan.Calls > 0 {
-			say("dry run: would set %s (%d bytes) in one call, and leave %d alone", count(len(d.plan.Set), "key"), d.plan.Bytes, d.plan.Unchanged)
+			stage.Say("dry run: would set %s (%d bytes) in one call, and leave %d alone", stage.Count(len(d.plan.Set), "key"), d.plan.Bytes, d.plan.Unchanged)
 			break
 		}
 		// Changes are delivered without being asked for, and this one was before it could be asked about.
 	}
-	say("push: set %s and deleted %d, and these are all that differ in the VM:", count(int(d.last.KeysSet), "key"), d.last.KeysDeleted)
+	stage.Say("push: set %s and deleted %d, and these are all that differ in the VM:", stage.Count(int(d.last.KeysSet), "key"), d.last.KeysDeleted)
 	var rows [][]string
 	for _, key := range difference(d.before, d.after).keys() {
-		rows = append(rows, []string{key, text(d.before[key]), "->", text(d.after[key])})
+		rows = append(rows, []string{key, stage.Text(d.before[key]), "->", stage.Text(d.after[key])})
 	}
-	table(rows...)
-	say("(Of a list, one key holds the index of its last element, and the one with ~ its elements.)")
+	stage.Table(rows...)
+	stage.Say("(Of a list, one key holds the index of its last element, and the one with ~ its elements.)")
 	return nil
 }
 

@@ -11,8 +11,8 @@ import (
 
 func TestDemo(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "config-server")
-	if out, err := exec.Command("go", "build", "-o", binary, "../config-server").CombinedOutput(); err != nil {
-		t.Fatalf("build the server: %v\n%s", err, out)
+	if out, err := exec.Command("go", "build", "-o", filepath.Dir(binary)+"/", "../config-server", "../tether").CombinedOutput(); err != nil {
+		t.Fatalf("build the server and the tether: %v\n%s", err, out)
 	}
 	if err := run(t.Context(), binary); err != nil {
 		t.Error(err)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/vmexecutor/config-server/cmd/internal/stage"
 	"github.com/vmexecutor/config-server/models"
 )
 
@@ -19,7 +20,7 @@ var meaning = []struct{ scope, means string }{
 }
 
 func (s *story) show(ctx context.Context) error {
-	step("Read the VM back over the vSphere API, past the server: what it holds, and who sees it.")
+	stage.Step("Read the VM back over the vSphere API, past the server: what it holds, and who sees it.")
 	held, err := s.held(ctx)
 	if err != nil {
 		return err
@@ -37,7 +38,7 @@ func (s *story) show(ctx context.Context) error {
 			switch {
 			case r.Scope != m.scope:
 			case shown[r.Key]:
-				rows = append(rows, []string{r.Key, text(held[r.Key])})
+				rows = append(rows, []string{r.Key, stage.Text(held[r.Key])})
 			default:
 				more++
 			}
@@ -45,10 +46,10 @@ func (s *story) show(ctx context.Context) error {
 		if len(rows) == 0 {
 			return fmt.Errorf("the VM holds no key of the scope %s that the demo shows", m.scope)
 		}
-		say("%-10s  %3d keys: %s", m.scope, len(rows)+more, m.means)
-		table(append(rows, []string{fmt.Sprintf("and %d more", more)})...)
+		stage.Say("%-10s  %3d keys: %s", m.scope, len(rows)+more, m.means)
+		stage.Table(append(rows, []string{fmt.Sprintf("and %d more", more)})...)
 	}
-	say("other tools' %d keys are left alone: %s", len(s.others), strings.Join(slices.Sorted(maps.Keys(s.others)), ", "))
-	say("The VM holds these %d keys and no others, each as GET /v1/executors/%s/keys reports it.", len(held), executorID)
+	stage.Say("other tools' %d keys are left alone: %s", len(s.others), strings.Join(slices.Sorted(maps.Keys(s.others)), ", "))
+	stage.Say("The VM holds these %d keys and no others, each as GET /v1/executors/%s/keys reports it.", len(held), executorID)
 	return nil
 }

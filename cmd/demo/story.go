@@ -13,6 +13,7 @@ import (
 	"github.com/vmexecutor/config-server/client/networks"
 	"github.com/vmexecutor/config-server/client/push"
 	"github.com/vmexecutor/config-server/client/vm"
+	"github.com/vmexecutor/config-server/cmd/internal/stage"
 	"github.com/vmexecutor/config-server/models"
 	"github.com/vmexecutor/config-server/vm/vsphere"
 	"github.com/vmexecutor/config-server/vm/vsphere/simulator"
@@ -23,15 +24,16 @@ type story struct {
 	api      *client.Config    // the server's
 	driver   *vsphere.Driver   // to read the VM with, past the server
 	instance string            // the VM
+	tether   string            // the guest command's binary
 	others   map[string]string // what the VM held before: keys of other tools
 }
 
-func newStory(ctx context.Context, server *server) (*story, error) {
-	api, err := url.Parse(server.api)
+func newStory(ctx context.Context, server *stage.Server) (*story, error) {
+	api, err := url.Parse(server.API)
 	if err != nil {
 		return nil, fmt.Errorf("the API's address: %w", err)
 	}
-	vSphere, err := url.Parse(server.simulator)
+	vSphere, err := url.Parse(server.Simulator)
 	if err != nil {
 		return nil, fmt.Errorf("the simulator's address: %w", err)
 	}
@@ -84,7 +86,7 @@ func (s *story) pushed(ctx context.Context) (*models.LastPush, error) {
 }
 
 func (s *story) create(ctx context.Context) error {
-	step("Create a container network and an executor that joins it, with the generated client.")
+	stage.Step("Create a container network and an executor that joins it, with the generated client.")
 	if _, err := s.api.Networks.CreateNetworkContext(ctx, networks.NewCreateNetworkParams().WithBody(containerNetwork())); err != nil {
 		return fmt.Errorf("create the network: %w", err)
 	}
@@ -97,14 +99,14 @@ func (s *story) create(ctx context.Context) error {
 	if eth0.Network.Gateway != containerNetwork().Gateway {
 		return fmt.Errorf("eth0 follows the network %s, and has the gateway %q", network, eth0.Network.Gateway)
 	}
-	table([]string{"POST /v1/networks", network, "gateway " + eth0.Network.Gateway},
-		[]string{"POST /v1/executors", e.ID, fmt.Sprintf("%s, %s, %s, %s", count(len(e.Sessions), "session"), count(len(e.Execs), "exec"),
-			count(len(e.Mounts), "mount"), count(len(e.Networks), "endpoint"))})
+	stage.Table([]string{"POST /v1/networks", network, "gateway " + eth0.Network.Gateway},
+		[]string{"POST /v1/executors", e.ID, fmt.Sprintf("%s, %s, %s, %s", stage.Count(len(e.Sessions), "session"), stage.Count(len(e.Execs), "exec"),
+			stage.Count(len(e.Mounts), "mount"), stage.Count(len(e.Networks), "endpoint"))})
 	return nil
 }
 
 func (s *story) bind(ctx context.Context) error {
-	step("Bind it to the VM " + vmName + ", and wait until it is delivered.")
+	stage.Step("Bind it to the VM " + vmName + ", and wait until it is delivered.")
 	binding := &models.VMBinding{Driver: models.VMBindingDriverVsphere, Ref: vmName}
 	if _, _, err := s.api.VM.PutVMContext(ctx, vm.NewPutVMParams().WithID(executorID).WithBody(binding)); err != nil {
 		return fmt.Errorf("bind to %s: %w", vmName, err)
@@ -113,12 +115,12 @@ func (s *story) bind(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	say("PUT /v1/executors/%s/vm, POST /v1/executors/%s/push: synced, %s set in %.0f ms.", executorID, executorID, count(int(last.KeysSet), "key"), last.DurationSeconds*1000)
+	stage.Say("PUT /v1/executors/%s/vm, POST /v1/executors/%s/push: synced, %s set in %.0f ms.", executorID, executorID, stage.Count(int(last.KeysSet), "key"), last.DurationSeconds*1000)
 	return nil
 }
 
 func (s *story) remove(ctx context.Context) error {
-	step("Delete the executor and the network, and wait until the VM is clean.")
+	stage.Step("Delete the executor and the network, and wait until the VM is clean.")
 	if _, err := s.api.Executors.DeleteExecutorContext(ctx, executors.NewDeleteExecutorParams().WithID(executorID)); err != nil {
 		return fmt.Errorf("delete the executor: %w", err)
 	}
@@ -135,7 +137,7 @@ func (s *story) remove(ctx context.Context) error {
 		}
 		unclean := checkVM(held, nil, s.others)
 		if unclean == nil {
-			say("Nothing of the executor is left in the VM; the other tools' %s are as they were.", count(len(s.others), "key"))
+			stage.Say("Nothing of the executor is left in the VM; the other tools' %s are as they were.", stage.Count(len(s.others), "key"))
 			return nil
 		}
 		select {

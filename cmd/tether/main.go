@@ -1,5 +1,6 @@
-// Command tether is the guest's side of config-server: it reads and sets the keys of the VM that it runs in. It is one static
-// binary for an initramfs, and links nothing of the server.
+// Command tether is the guest's side of config-server: the agent, which makes a guest what its executor says, and commands
+// that read and set the keys of the VM that they run in. It is one static binary for an initramfs, and links nothing of the
+// server. As the first process of a system it is the agent without being told.
 package main
 
 import (
@@ -8,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -34,6 +36,7 @@ type tether struct {
 	stdout, stderr io.Writer
 	channel        string
 	timeout        time.Duration
+	level          slog.Level // of the agent's log
 }
 
 // command is one of those that the first argument chooses.
@@ -44,6 +47,7 @@ type command struct {
 }
 
 var commands = []command{
+	{"agent", "", "run what the executor says, and report; --log-level debug tells more", 0, (*tether).agent},
 	{"get", "KEY", "print the value of a key; a secret one is opened", 1, (*tether).get},
 	{"list", "", "print all keys and their values, less the secret ones", 0, (*tether).list},
 	{"set", "KEY VALUE", "set a key, and return once the server has stored it", 2, (*tether).set},
@@ -65,6 +69,9 @@ func (s status) Error() string { return fmt.Sprint("exit status ", int(s)) }
 // run answers the exit code: 0 for success, 1 for a failure, 2 for wrong usage.
 func (t *tether) run(ctx context.Context, args []string) int {
 	args, err := t.flags(args)
+	if len(args) == 0 && os.Getpid() == 1 {
+		args = []string{"agent"}
+	}
 	if err == nil && len(args) == 0 {
 		err = errors.New("no command")
 	}
@@ -111,6 +118,7 @@ func (t *tether) flags(args []string) ([]string, error) {
 		t.timeout = 10 * time.Second
 	}
 	f.StringVar(&t.channel, "channel", t.channel, "")
+	f.TextVar(&t.level, "log-level", t.level, "")
 	f.DurationVar(&t.timeout, "timeout", t.timeout, "")
 	err := f.Parse(args)
 	if err == nil && t.timeout <= 0 {

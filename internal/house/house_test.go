@@ -76,9 +76,9 @@ func TestImportDirections(t *testing.T) {
 		{module + "/auth", []string{"app", "auth", "handlers", "cmd/config-server"}},
 		{module + "/handlers", []string{"app"}},
 		{module + "/app", []string{"cmd"}},
-		{module + "/push", []string{"app", "handlers"}},
+		{module + "/push", []string{"app", "handlers", "vm/vmtest"}},
 		{module + "/vm", []string{"app", "push", "handlers", "vm", "cmd/demo", "cmd/simctl"}},
-		{module + "/store", []string{"app", "push", "handlers", "store"}},
+		{module + "/store", []string{"app", "push", "handlers", "store", "vm/vmtest"}},
 		{module + "/guest", []string{"vm/qemu", "app", "cmd"}},
 		{"github.com/mdlayher/vsock", []string{"guest", "vm/qemu"}},
 	}

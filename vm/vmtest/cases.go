@@ -395,9 +395,10 @@ func (s *suite) manyKeys(t *testing.T) {
 // cannotTravel: whoever carries a value changed has not carried it.
 func (s *suite) cannotTravel(t *testing.T) {
 	_, instance := s.fresh(t)
-	for _, value := range []string{"secret\x00", "secret\x1b[0m", "secret\xff", "secret\ufffe", "secret\uffff"} {
-		err := s.h.Driver.Apply(t.Context(), instance, vm.Change{Set: pairs(map[string]string{"a/b": value})})
-		got, there := s.observe(t, instance).Keys["a/b"]
+	for n, value := range []string{"secret\x00", "secret\x1b[0m", "secret\xff", "secret\ufffe", "secret\uffff"} {
+		key := fmt.Sprintf("a/b%d", n)
+		err := s.h.Driver.Apply(t.Context(), instance, vm.Change{Set: pairs(map[string]string{key: value})})
+		got, there := s.observe(t, instance).Keys[key]
 		switch {
 		case err == nil && got != value:
 			t.Errorf("%q arrived as %q", value, got)
@@ -415,7 +416,11 @@ func (s *suite) outdatedVersion(t *testing.T) {
 	}
 	v, instance := s.fresh(t)
 	outdated := s.observe(t, instance)
-	v.Set(t, "guestinfo.meanwhile", "x")
+	if s.h.Hosted {
+		s.apply(t, instance, map[string]string{"guestinfo.meanwhile": "x"})
+	} else {
+		v.Set(t, "guestinfo.meanwhile", "x")
+	}
 	c := vm.Change{Set: pairs(map[string]string{"a/b": "1"}), Version: outdated.Version}
 	wantKind(t, "apply", s.h.Driver.Apply(t.Context(), instance, c), vm.ErrConflict)
 	state := s.observe(t, instance)

@@ -206,7 +206,7 @@ func (o *ListExecutorsParams) bindDriver(rawData []string, hasKey bool, formats 
 // validateDriver carries out validations for parameter Driver
 func (o *ListExecutorsParams) validateDriver(formats strfmt.Registry) error {
 
-	if err := validate.EnumCase("driver", "query", *o.Driver, []any{"vsphere"}, true); err != nil {
+	if err := validate.EnumCase("driver", "query", *o.Driver, []any{"vsphere", "qemu"}, true); err != nil {
 		return err
 	}
 

@@ -1,20 +1,20 @@
-package main
+package stage
 
 import "fmt"
 
 var steps int
 
-// step begins the next one with a sentence that says what it is about.
-func step(sentence string) {
+// Step begins the next one with a sentence that says what it is about.
+func Step(sentence string) {
 	steps++
 	fmt.Printf("\n%d. %s\n", steps, sentence)
 }
 
-// say prints a line below a step.
-func say(format string, args ...any) { fmt.Printf("   "+format+"\n", args...) }
+// Say prints a line below a step.
+func Say(format string, args ...any) { fmt.Printf("   "+format+"\n", args...) }
 
-// table prints rows below a step, with their columns aligned.
-func table(rows ...[]string) {
+// Table prints rows below a step, with their columns aligned.
+func Table(rows ...[]string) {
 	widths := map[int]int{}
 	for _, row := range rows {
 		for i := range len(row) - 1 { // the last one needs none
@@ -33,16 +33,16 @@ func table(rows ...[]string) {
 	}
 }
 
-// text is a value as a table shows it: an empty one would look like a mistake of the table.
-func text(value string) string {
+// Text is a value as a table shows it: an empty one would look like a mistake of the table.
+func Text(value string) string {
 	if value == "" {
 		return `""`
 	}
 	return value
 }
 
-// count is a number with its noun.
-func count(n int, noun string) string {
+// Count is a number with its noun.
+func Count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}

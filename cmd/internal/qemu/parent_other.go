@@ -1,0 +1,7 @@
+//go:build !linux
+
+package qemu
+
+import "syscall"
+
+var endWithParent *syscall.SysProcAttr
