@@ -6,7 +6,7 @@ GOFLAGS  ?= -trimpath
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-vm run build test test-system race bench fuzz fuzz-targets generate check-generated check-contract release-contract lint vet fmt tidy clean
+.PHONY: help demo demo-vm run build test test-system soak race bench fuzz fuzz-targets generate check-generated check-contract release-contract lint vet fmt tidy clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: ## run all tests; needs Go alone
 
 test-system: ## run the tests that need Debian packages: curl, chromium, and QEMU with a kernel for its VMs
 	go test -count=1 -p 1 -tags system -timeout 60m -run '^TestSystem' ./cmd/... ./vm/qemu
+
+soak: ## kill the real server a thousand times while clients write, and look at what it leaves behind
+	go test -count=1 -tags system -run '^TestSystemCrash$$' -timeout 0 -v ./cmd/config-server -crash.rounds 1000
 
 race: ## run all tests with the race detector
 	go test -race ./...

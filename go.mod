@@ -7,6 +7,7 @@ require (
 	github.com/go-openapi/errors v0.22.9
 	github.com/go-openapi/loads v0.25.3
 	github.com/go-openapi/runtime v0.33.4 // what the generated server and client run on, with the modules of its family around it
+	github.com/go-openapi/runtime/server-middleware v0.33.4 // what a client accepts
 	github.com/go-openapi/spec v1.0.1
 	github.com/go-openapi/strfmt v0.27.4
 	github.com/go-openapi/swag/cmdutils v0.29.2
@@ -15,6 +16,7 @@ require (
 	github.com/go-openapi/swag/stringutils v0.29.2
 	github.com/go-openapi/swag/typeutils v0.29.2
 	github.com/go-openapi/validate v1.0.1
+	github.com/google/btree v1.1.3 // an ordered map whose copies cost nothing, for the store in memory
 	github.com/google/uuid v1.6.0 // the one spelling of instance UUIDs
 	github.com/jessevdk/go-flags v1.6.1 // the command line
 	github.com/mdlayher/vsock v1.4.0 // sockets between a VM and its host, which the standard library does not know
@@ -32,6 +34,7 @@ require (
 	github.com/creack/pty v1.1.24 // terminals of sessions
 	github.com/insomniacslk/dhcp v0.0.0-20260901064844-234b97448fae // asks for addresses; it makes no releases, and is worked on
 	github.com/moby/sys/mount v0.3.5 // the options of mount(8) as the kernel takes them
+	github.com/moby/sys/mountinfo v0.7.2 // what is mounted already
 	github.com/moby/sys/user v0.5.0 // users and groups of the guest's own lists, without cgo
 	github.com/vishvananda/netlink v1.3.1 // addresses and routes
 	golang.org/x/sys v0.49.0
@@ -62,7 +65,6 @@ require (
 	github.com/go-openapi/analysis v1.0.1 // indirect
 	github.com/go-openapi/jsonpointer v1.0.2 // indirect
 	github.com/go-openapi/jsonreference v1.0.3 // indirect
-	github.com/go-openapi/runtime/server-middleware v0.33.4 // indirect
 	github.com/go-openapi/swag/fileutils v0.29.2 // indirect
 	github.com/go-openapi/swag/loading v0.29.2 // indirect
 	github.com/go-openapi/swag/mangling v0.29.2 // indirect
@@ -73,7 +75,6 @@ require (
 	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/mdlayher/packet v1.1.2 // indirect
 	github.com/mdlayher/socket v0.8.0 // indirect
-	github.com/moby/sys/mountinfo v0.7.2 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/oklog/ulid/v2 v2.1.2 // indirect
 	github.com/pierrec/lz4/v4 v4.1.22 // indirect

@@ -1,5 +1,6 @@
 // Package apiclient makes the generated client ready to use: over TCP or a unix socket, with the media types that the
-// API speaks, with errors as one type, and with changes that are made again when somebody else was quicker.
+// API speaks, with errors as one type, with changes that are made again when somebody else was quicker, and with watches
+// that go on when a connection is cut.
 //
 // It is for programs outside this module, and for the demo and the tests. It adds no operation: those are the
 // generated client's, which a Client embeds.
@@ -22,6 +23,7 @@ import (
 const (
 	mergePatchType = "application/merge-patch+json"
 	problemType    = "application/problem+json"
+	linesType      = "application/x-ndjson"
 )
 
 var errAddress = errors.New("address of the server: must be such as http://127.0.0.1:8080 or unix:///run/config-server.sock")
@@ -74,6 +76,7 @@ func New(address string, opts ...Option) (*Client, error) {
 		rt.Transport = &bearer{RoundTripper: transport, scheme: scheme, host: host, token: o.token}
 	}
 	rt.Consumers[problemType] = runtime.JSONConsumer()
+	rt.Consumers[linesType] = runtime.ByteStreamConsumer()
 	rt.Producers[mergePatchType] = runtime.JSONProducer()
 	return &Client{Config: client.New(rt, nil), transport: transport}, nil
 }

@@ -138,6 +138,52 @@ func ExampleMergePatch() {
 	// Output: web-2 map[tier:edge]
 }
 
+// What happened since a list was made, and what happens from now on: each event once, over cut connections and restarts of the server.
+func ExampleClient_Watch() {
+	c, stop := connect(&models.Executor{ID: "web-1"})
+	defer stop()
+	ctx := context.Background()
+
+	list, err := c.Executors.ListExecutorsContext(ctx, executors.NewListExecutorsParams())
+	if err != nil {
+		fmt.Println(apiclient.Describe(err))
+		return
+	}
+	if _, err := c.Executors.DeleteExecutorContext(ctx, executors.NewDeleteExecutorParams().WithID("web-1")); err != nil {
+		fmt.Println(apiclient.Describe(err))
+		return
+	}
+	for event, err := range c.Watch(ctx, apiclient.WatchOptions{Since: &list.Payload.Revision, Executors: []string{"web-1"}}) {
+		if gone, ok := errors.AsType[*apiclient.CompactedError](err); ok {
+			fmt.Println("list again, at revision", gone.Revision, "or later")
+			return
+		}
+		if err != nil {
+			fmt.Println(apiclient.Describe(err))
+			return
+		}
+		fmt.Println(event.Kind, event.ID, event.Action)
+		if event.Action == models.EventActionDelete {
+			break
+		}
+	}
+	// Output: executor web-1 delete
+}
+
+// A daemon waits for what a guest is to report, and asks nobody again and again.
+func ExampleClient_WaitExecutor() {
+	c, stop := connect(&models.Executor{ID: "web-1", Sessions: map[string]*models.Session{"web-1": {ExitStatus: 137, Started: "true"}}})
+	defer stop()
+
+	web, err := c.WaitExecutor(context.Background(), "web-1", func(e *models.Executor) bool { return e.Sessions["web-1"].Started != "" })
+	if err != nil {
+		fmt.Println(apiclient.Describe(err))
+		return
+	}
+	fmt.Println(web.Sessions["web-1"].ExitStatus)
+	// Output: 137
+}
+
 // Every failure that the server answers is a problem document, with all fields at fault.
 func ExampleProblem() {
 	c, stop := connect()

@@ -22,7 +22,6 @@ import (
 	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/push"
 	"github.com/vmexecutor/config-server/store"
-	"github.com/vmexecutor/config-server/store/bolt"
 	"github.com/vmexecutor/config-server/vm"
 	"github.com/vmexecutor/config-server/vm/vsphere"
 	"github.com/vmexecutor/config-server/vm/vsphere/simulator"
@@ -31,7 +30,7 @@ import (
 // stopLimit is how long a stop waits for requests that are under way.
 const stopLimit = 10 * time.Second
 
-// Run serves until ctx ends, then stops in order: requests finish, pushes stop at a safe point,
+// Run serves until ctx ends, then stops in order: streams end, requests finish, pushes stop at a safe point,
 // the store closes. An error says what kept the server from starting, or broke it.
 func Run(ctx context.Context, o Options) (err error) {
 	if err := o.validate(); err != nil {
@@ -44,7 +43,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	var closers closers
 	defer func() { err = errors.Join(err, closers.close(log)) }()
 
-	engine, err := bolt.Open(o.DataDir)
+	engine, err := o.openStore(log)
 	if err != nil {
 		return err
 	}
@@ -82,8 +81,10 @@ func Run(ctx context.Context, o Options) (err error) {
 		Store: st, Drivers: drivers, Observer: observer{figures}, Logger: log, Rate: o.PushRate, Resync: o.Resync,
 	})
 	figures.Watch(sources(st, reconciler, drivers, guests))
+	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
+	defer endStreams()
 	handler, err := handlers.New(handlers.Options{
-		Store: st, Push: reconciler, Callers: callers, Bounds: o.Bounds.ofRequests(), Metrics: figures, Version: version(), Logger: log,
+		Store: st, Push: reconciler, Callers: callers, Bounds: o.Bounds.ofRequests(), Metrics: figures, Version: version(), Logger: log, Streams: streams,
 	})
 	if err != nil {
 		return err
@@ -98,6 +99,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	server := o.Bounds.server(handler, crowd)
 	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
+	server.RegisterOnShutdown(endStreams)
 	return o.serve(ctx, log, reconciler, server, listeners, addresses)
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -45,6 +46,14 @@ func (o *Options) guests(log *slog.Logger) (qemu.Options, error) {
 
 // startGuests makes the driver that serves guests.
 func (o *Options) startGuests(ctx context.Context, log *slog.Logger, figures *metrics.Metrics, closers *closers) (*qemu.Driver, error) {
+	if o.DataDir == noData && o.GuestDir == "" {
+		dir, err := os.MkdirTemp("", "config-server")
+		if err != nil {
+			return nil, fmt.Errorf("--guest-dir: %w", err)
+		}
+		closers.add("guest directory", func() error { return os.RemoveAll(dir) })
+		o.GuestDir = dir
+	}
 	options, err := o.guests(log)
 	if err != nil {
 		return nil, err

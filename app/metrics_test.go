@@ -12,6 +12,7 @@ import (
 	"github.com/vmexecutor/config-server/push"
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/store/bolt"
+	"github.com/vmexecutor/config-server/store/storetest"
 	"github.com/vmexecutor/config-server/vm"
 )
 
@@ -23,7 +24,12 @@ func TestCensus(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer engine.Close() //nolint:errcheck // the directory goes with it
+		defer func() {
+			storetest.Sound(t, engine)
+			if err := engine.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
 		st, err := store.New(engine, store.Options{})
 		if err != nil {
 			t.Fatal(err)

@@ -20,7 +20,9 @@ type Options struct {
 	Port       uint16 `long:"port" value-name:"PORT" default:"8080" description:"TCP port of the API; 0 picks a free one"`
 	SocketPath string `long:"socket-path" value-name:"PATH" description:"Unix socket to serve the API on too"`
 	SocketMode uint32 `long:"socket-mode" value-name:"MODE" base:"8" default:"0600" description:"Who can connect to the unix socket, as chmod has it; users other than root and the server's own need a token"`
-	DataDir    string `long:"data-dir" value-name:"DIR" default:"./data" description:"Directory of the store; made when it does not exist"`
+	DataDir    string `long:"data-dir" value-name:"DIR" default:"./data" description:"Directory of the store; made when it does not exist. none keeps everything in memory, and forgets it at the end"`
+
+	HistoryBytes int64 `long:"history-bytes" value-name:"N" default:"268435456" description:"Most that the kept history of changes takes, in bytes. It goes back 100,000 changes or 15 minutes, whichever is longer, as far as that allows"`
 
 	TLSCertificate string `long:"tls-certificate" value-name:"FILE" description:"The server's certificate, followed by those between it and its root, in PEM; read again when it changes"`
 	TLSKey         string `long:"tls-key" value-name:"FILE" description:"The certificate's private key, in PEM"`
@@ -67,6 +69,9 @@ func (o *Options) validate() error {
 	if o.DataDir == "" {
 		errs = append(errs, errors.New("--data-dir: must not be empty"))
 	}
+	if o.HistoryBytes != 0 && o.HistoryBytes < minHistoryBytes {
+		errs = append(errs, fmt.Errorf("--history-bytes: must be at least %d", minHistoryBytes))
+	}
 	if o.PushRate < 0 || math.IsNaN(o.PushRate) || math.IsInf(o.PushRate, 0) {
 		errs = append(errs, errors.New("--push-rate: must be a number of changes a second, or 0 for no limit"))
 	}
@@ -91,7 +96,10 @@ func (o *Options) validate() error {
 	return errors.Join(errs...)
 }
 
-const maxSimulatorVMs = 10_000
+const (
+	maxSimulatorVMs = 10_000
+	minHistoryBytes = 1 << 20
+)
 
 // loopback refuses what others can reach without authentication: whoever can connect is an administrator.
 func loopback(host string) error {

@@ -21,7 +21,7 @@ var operations = map[string]access{
 	"listEndpoints": reads, "getEndpoint": reads, "putEndpoint": changes, "patchEndpoint": changes, "deleteEndpoint": changes,
 	"listNetworks": reads, "createNetwork": changes, "getNetwork": reads, "putNetwork": changes, "patchNetwork": changes, "deleteNetwork": changes,
 	"getVM": reads, "putVM": changes, "deleteVM": changes,
-	"getKeys": reads, "getStatus": reads, "push": changes,
+	"getKeys": reads, "getStatus": reads, "push": changes, "watch": reads, "getBackup": administer,
 	"getSchemaKeys": reads, "getVersion": reads,
 	"getHealth": everybody, "getReadiness": everybody,
 

@@ -11,6 +11,7 @@ import (
 	"github.com/vmexecutor/config-server/client/endpoints"
 	"github.com/vmexecutor/config-server/client/execs"
 	"github.com/vmexecutor/config-server/client/executors"
+	"github.com/vmexecutor/config-server/client/feed"
 	"github.com/vmexecutor/config-server/client/mounts"
 	"github.com/vmexecutor/config-server/client/networks"
 	"github.com/vmexecutor/config-server/client/push"
@@ -66,6 +67,7 @@ func New(transport runtime.ContextualTransport, formats strfmt.Registry) *Config
 	cli.Endpoints = endpoints.New(transport, formats)
 	cli.Execs = execs.New(transport, formats)
 	cli.Executors = executors.New(transport, formats)
+	cli.Feed = feed.New(transport, formats)
 	cli.Mounts = mounts.New(transport, formats)
 	cli.Networks = networks.New(transport, formats)
 	cli.Push = push.New(transport, formats)
@@ -138,6 +140,8 @@ type Config struct {
 
 	Executors executors.ClientService
 
+	Feed feed.ClientService
+
 	Mounts mounts.ClientService
 
 	Networks networks.ClientService
@@ -161,6 +165,7 @@ func (c *Config) SetTransport(transport runtime.ContextualTransport) {
 	c.Endpoints.SetTransport(transport)
 	c.Execs.SetTransport(transport)
 	c.Executors.SetTransport(transport)
+	c.Feed.SetTransport(transport)
 	c.Mounts.SetTransport(transport)
 	c.Networks.SetTransport(transport)
 	c.Push.SetTransport(transport)

@@ -1,12 +1,16 @@
 package handlers
 
 import (
+	"bytes"
+	"encoding/json"
+	"os"
 	"slices"
 	"time"
 
 	"github.com/vmexecutor/config-server/client/endpoints"
 	"github.com/vmexecutor/config-server/client/execs"
 	"github.com/vmexecutor/config-server/client/executors"
+	"github.com/vmexecutor/config-server/client/feed"
 	"github.com/vmexecutor/config-server/client/mounts"
 	"github.com/vmexecutor/config-server/client/networks"
 	"github.com/vmexecutor/config-server/client/push"
@@ -31,6 +35,11 @@ func (c *clientTest) systemCalls() []clientCall {
 		{"getVersion", func() error {
 			a, err := c.System.GetVersionContext(ctx, system.NewGetVersionParams())
 			return answered(err, func() bool { return a.Payload.Version == "test" })
+		}},
+		{"getBackup", func() error {
+			var file bytes.Buffer
+			_, err := c.System.GetBackupContext(ctx, system.NewGetBackupParams().WithTimeout(0), &file)
+			return answered(err, func() bool { return file.Len() > 4*os.Getpagesize() })
 		}},
 		{"getSchemaKeys", func() error {
 			a, err := c.Schema.GetSchemaKeysContext(ctx, schema.NewGetSchemaKeysParams())
@@ -268,6 +277,36 @@ func (c *clientTest) vmCalls() []clientCall {
 			return err
 		}},
 	}
+}
+
+func (c *clientTest) feedCalls() []clientCall {
+	ctx := c.Context()
+	return []clientCall{
+		{"watch", func() error { // the stream ends as soon as it has begun
+			var lines bytes.Buffer
+			_, err := c.Feed.WatchContext(ctx, feed.NewWatchParams().WithSince(new(uint64(1))).WithKind([]string{"vm"}).WithExecutor([]string{"web-1"}).WithHeartbeat(new("1m")), &lines)
+			var e models.Event
+			return answered(err, func() bool {
+				return json.Unmarshal(lines.Bytes(), &e) == nil && e.Action == "heartbeat" && e.Revision == 1
+			})
+		}},
+		{"getExecutor", func() error { // nobody waits here
+			_, err := c.Executors.GetExecutorContext(ctx, executors.NewGetExecutorParams().WithID("web-1").WithWait(new("1m")).WithSince(new(c.now())))
+			if known, ok := err.(*executors.GetExecutorNotModified); !ok || known.ETag == "" { //nolint:errorlint // the generated client wraps nothing
+				return errAnswer
+			}
+			return nil
+		}},
+	}
+}
+
+// now is the store's revision.
+func (c *clientTest) now() uint64 {
+	revision, err := c.store.Revision(c.Context())
+	if err != nil {
+		c.Fatal(err)
+	}
+	return revision
 }
 
 func (c *clientTest) removals() []clientCall {

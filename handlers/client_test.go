@@ -69,7 +69,7 @@ func TestEveryOperationThroughTheClient(t *testing.T) {
 	c := newClientTest(t)
 	called := map[string]bool{}
 	for _, calls := range [][]clientCall{
-		c.systemCalls(), c.networkCalls(), c.executorCalls(), c.sessionCalls(), c.execCalls(), c.mountCalls(), c.endpointCalls(), c.vmCalls(), c.removals(),
+		c.systemCalls(), c.networkCalls(), c.executorCalls(), c.sessionCalls(), c.execCalls(), c.mountCalls(), c.endpointCalls(), c.vmCalls(), c.feedCalls(), c.removals(),
 	} {
 		for _, call := range calls {
 			if err := call.call(); err != nil {

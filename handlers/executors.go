@@ -1,6 +1,8 @@
 package handlers
 
 import (
+	"context"
+
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/models"
 	"github.com/vmexecutor/config-server/push"
@@ -12,6 +14,7 @@ type executorHandlers struct {
 	store      *store.Store
 	reconciler *push.Reconciler
 	reports    reportPaths
+	streams    context.Context // nobody waits longer
 }
 
 func (h *executorHandlers) list(params executors.ListExecutorsParams) (executors.ListExecutorsResponder, error) {
@@ -65,11 +68,14 @@ func (h *executorHandlers) create(params executors.CreateExecutorParams) (execut
 }
 
 func (h *executorHandlers) get(params executors.GetExecutorParams) (executors.GetExecutorResponder, error) {
-	e, err := h.store.Executor(params.HTTPRequest.Context(), params.ID)
+	news := func(e *store.Executor) bool {
+		return (params.Since == nil || e.Revision > *params.Since) && !known(params.IfNoneMatch, e.Tag())
+	}
+	e, err := h.waitFor(params, news)
 	switch {
 	case err != nil:
 		return nil, err
-	case known(params.IfNoneMatch, e.Tag()):
+	case !news(e):
 		return executors.NewGetExecutorNotModified().WithETag(etag(e.Tag())), nil
 	}
 	return executors.NewGetExecutorOK().WithETag(etag(e.Tag())).WithPayload(executorModel(e)), nil

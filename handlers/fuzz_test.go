@@ -33,6 +33,11 @@ var oddities = []seed{
 	{method: "POST", target: "/v1/executors", headers: "Content-Type: ;;\nExpect: 100-continue", body: "{}"},
 	{method: "POST", target: "/v1/executors", headers: "Content-Type: application/json", body: `{"sessions": {"a": null, "A": {}, "a": {"cmd": {"args": [null]}}}, "ID": 1e999, "key": "*", "name": "\ud800"} {}`},
 	{method: "PATCH", target: "/v1/executors/web-1", headers: "Content-Type: application/merge-patch+json", body: `[{"sessions": {}}]`},
+	{method: "GET", target: "/v1/watch?since=0&kind=network&kind=vm&executor=web-1&executor=db-1&heartbeat=1m"},
+	{method: "HEAD", target: "/v1/watch", headers: "Accept: application/x-ndjson;q=0.5, application/json"},
+	{method: "GET", target: "/v1/watch?since=18446744073709551615&kind=none&executor=%2F&heartbeat=-1ns", headers: "Accept: application/json"},
+	{method: "GET", target: "/v1/executors/web-1?wait=1us&since=0", headers: "If-None-Match: *"},
+	{method: "GET", target: "/v1/executors/web-1?wait=9999h&since=-1"},
 	{method: "PATCH", target: "/v1/networks/front", headers: "Content-Type: application/merge-patch+json", body: `{"gateway": "fd00::1/64", "pools": ["10.1.1.0-10.1.0.0", ""], "name": null}`},
 }
 

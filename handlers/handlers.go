@@ -6,9 +6,11 @@
 package handlers
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/go-openapi/loads"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/vmexecutor/config-server/restapi/operations/endpoints"
 	"github.com/vmexecutor/config-server/restapi/operations/execs"
 	"github.com/vmexecutor/config-server/restapi/operations/executors"
+	"github.com/vmexecutor/config-server/restapi/operations/feed"
 	"github.com/vmexecutor/config-server/restapi/operations/mounts"
 	"github.com/vmexecutor/config-server/restapi/operations/networks"
 	pushops "github.com/vmexecutor/config-server/restapi/operations/push"
@@ -29,7 +32,7 @@ import (
 	"github.com/vmexecutor/config-server/store"
 )
 
-// Options are what the API is served from. All are needed.
+// Options are what the API is served from. All are needed but the last two.
 type Options struct {
 	Store   *store.Store
 	Push    *push.Reconciler
@@ -38,10 +41,25 @@ type Options struct {
 	Metrics *metrics.Metrics // count the requests, and are served
 	Version Version
 	Logger  *slog.Logger
+
+	// Streams is to end before the server waits for its requests to: watches end with it, and whoever waits for a change is answered. nil never ends.
+	Streams context.Context
+	// Patience is how long the reader of a stream may take nothing of what is written to it (10s); then it is disconnected.
+	Patience time.Duration
+}
+
+func (o *Options) defaults() {
+	if o.Streams == nil {
+		o.Streams = context.Background()
+	}
+	if o.Patience == 0 {
+		o.Patience = 10 * time.Second
+	}
 }
 
 // New makes the handler of everything that the server answers.
 func New(o Options) (http.Handler, error) {
+	o.defaults()
 	api, err := newAPI(o)
 	if err != nil {
 		return nil, err
@@ -61,7 +79,7 @@ func newAPI(o Options) (*operations.ConfigAPI, error) {
 	api.ServeError = problems{o.Logger}.serve
 
 	reports := reportPathsOf(o.Store.Codec().Fields())
-	e := &executorHandlers{o.Store, o.Push, reports}
+	e := &executorHandlers{o.Store, o.Push, reports, o.Streams}
 	api.ExecutorsListExecutorsHandler = executors.ListExecutorsHandlerFunc(e.list)
 	api.ExecutorsCreateExecutorHandler = executors.CreateExecutorHandlerFunc(e.create)
 	api.ExecutorsGetExecutorHandler = executors.GetExecutorHandlerFunc(e.get)
@@ -115,10 +133,13 @@ func newAPI(o Options) (*operations.ConfigAPI, error) {
 	api.PushGetStatusHandler = pushops.GetStatusHandlerFunc(p.status)
 	api.PushPushHandler = pushops.PushHandlerFunc(p.push)
 
+	api.FeedWatchHandler = feed.WatchHandlerFunc((&feedHandlers{o.Store, o.Metrics, o.Streams, o.Patience, o.Logger}).watch)
+
 	api.SchemaGetSchemaKeysHandler = schema.GetSchemaKeysHandlerFunc((&schemaHandlers{o.Store}).keys)
 
 	s := &systemHandlers{o.Store, o.Version}
 	api.SystemGetVersionHandler = system.GetVersionHandlerFunc(s.version)
+	api.SystemGetBackupHandler = system.GetBackupHandlerFunc((&backupHandlers{o.Store, problems{o.Logger}}).get)
 	api.SystemGetHealthHandler = system.GetHealthHandlerFunc(s.health)
 	api.SystemGetReadinessHandler = system.GetReadinessHandlerFunc(s.ready)
 	return api, api.Validate()

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/go-openapi/loads"
 	"github.com/go-openapi/spec"
@@ -25,6 +27,7 @@ import (
 	"github.com/vmexecutor/config-server/restapi"
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/store/bolt"
+	"github.com/vmexecutor/config-server/store/storetest"
 	"github.com/vmexecutor/config-server/vm"
 )
 
@@ -45,14 +48,15 @@ func newEdge(t *testing.T) *edgeTest {
 	return e
 }
 
-// openEdge makes one that lives longer than a test: its T is for each to set.
-func openEdge(t testing.TB, dir string, drivers map[string]vm.Driver) *edgeTest {
+// openEdge makes one that lives longer than a test: its T is for each to set. Its streams end as soon as they have begun, and nobody waits for anything.
+func openEdge(t testing.TB, dir string, drivers map[string]vm.Driver, options ...bolt.Option) *edgeTest {
 	t.Helper()
-	engine, err := bolt.Open(dir)
+	engine, err := bolt.Open(dir, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		storetest.Sound(t, engine)
 		if err := engine.Close(); err != nil {
 			t.Error(err)
 		}
@@ -64,7 +68,9 @@ func openEdge(t testing.TB, dir string, drivers map[string]vm.Driver) *edgeTest 
 	}
 	e.reconciler = push.New(push.Options{Store: e.store, Drivers: drivers, Logger: log})
 	e.metrics = metrics.New(log)
-	e.handler, err = New(Options{Store: e.store, Push: e.reconciler, Callers: administrators{}, Metrics: e.metrics, Version: Version{Version: "test"}, Logger: log})
+	ended, end := context.WithCancel(context.Background())
+	end()
+	e.handler, err = New(Options{Store: e.store, Push: e.reconciler, Callers: administrators{}, Metrics: e.metrics, Version: Version{Version: "test"}, Logger: log, Streams: ended})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,7 +140,7 @@ func (e *edgeTest) do(method, target, body string, headers ...string) *answer {
 func (e *edgeTest) serve(r *http.Request) *answer {
 	e.Helper()
 	w := httptest.NewRecorder()
-	e.handler.ServeHTTP(w, r)
+	e.handler.ServeHTTP(unlimited{w}, r)
 	a := &answer{status: w.Code, header: w.Header(), body: w.Body.Bytes()}
 	e.conforms(r, a)
 	if a.status >= 400 && r.Method != http.MethodHead {
@@ -150,6 +156,12 @@ func (e *edgeTest) serve(r *http.Request) *answer {
 	}
 	return a
 }
+
+// unlimited is an answer that takes as long as it takes.
+type unlimited struct{ *httptest.ResponseRecorder }
+
+func (unlimited) SetReadDeadline(time.Time) error  { return nil }
+func (unlimited) SetWriteDeadline(time.Time) error { return nil }
 
 // expect makes a request that must end with a status, and decodes the answer into v unless that is nil.
 func (e *edgeTest) expect(status int, method, target, body string, v any, headers ...string) *answer {
@@ -255,30 +267,53 @@ func (e *edgeTest) conforms(r *http.Request, a *answer) {
 		}
 		return
 	}
+	if slices.Equal(op.Produces, []string{"application/octet-stream"}) && a.status < 400 {
+		if got := a.header.Get("Content-Type"); got != op.Produces[0] || len(a.body) == 0 {
+			e.Errorf("%s answered %d bytes of %s", op.ID, len(a.body), got)
+		}
+		return
+	}
 	if media, _, err := mime.ParseMediaType(a.header.Get("Content-Type")); err != nil || !strings.HasSuffix(media, "json") {
 		e.Errorf("%s answered %s", op.ID, a.header.Get("Content-Type"))
 		return
 	}
-	var body any
-	if err := json.Unmarshal(a.body, &body); err != nil {
-		e.Errorf("%s answered %s", op.ID, a.body)
+	if response.Schema.Format == "binary" {
+		for line := range bytes.Lines(a.body) {
+			e.fits(op.ID+" "+strconv.Itoa(a.status), eventSchema(), line)
+		}
 		return
 	}
-	if result := validator(op.ID, a.status, response.Schema).Validate(body); result.HasErrors() {
-		e.Errorf("%s answered what its schema does not allow: %v: %s", op.ID, result.AsError(), a.body)
+	e.fits(op.ID+" "+strconv.Itoa(a.status), response.Schema, a.body)
+}
+
+// eventSchema is that of a line of the feed.
+var eventSchema = sync.OnceValue(func() *spec.Schema {
+	schema := specification().Definitions["Event"]
+	return &schema
+})
+
+// fits holds a document against its schema.
+func (e *edgeTest) fits(at string, schema *spec.Schema, text []byte) {
+	e.Helper()
+	var body any
+	if err := json.Unmarshal(text, &body); err != nil {
+		e.Errorf("%s answered %s", at, text)
+		return
 	}
-	undescribed(e, op.ID+" "+strconv.Itoa(a.status), response.Schema, body)
+	if result := validator(at, schema).Validate(body); result.HasErrors() {
+		e.Errorf("%s answered what its schema does not allow: %v: %s", at, result.AsError(), text)
+	}
+	undescribed(e, at, schema, body)
 }
 
 // validators are those of the answers' schemas, by operation and status: making one takes longer than all else in a test.
 var validators sync.Map
 
-func validator(op string, status int, schema *spec.Schema) *validate.SchemaValidator {
-	key := op + " " + strconv.Itoa(status)
-	if v, ok := validators.Load(key); ok {
+func validator(at string, schema *spec.Schema) *validate.SchemaValidator {
+	if v, ok := validators.Load(at); ok {
 		return v.(*validate.SchemaValidator)
 	}
-	v, _ := validators.LoadOrStore(key, validate.NewSchemaValidator(schema, nil, "", strfmt.Default))
+	v, _ := validators.LoadOrStore(at, validate.NewSchemaValidator(schema, nil, "", strfmt.Default))
 	return v.(*validate.SchemaValidator)
 }
 

@@ -19,6 +19,9 @@ type requestKey struct{}
 type request struct {
 	id    string
 	route string // the pattern that it met; empty for none
+	head  bool   // its answer is to have no body
+
+	connection *http.ResponseController // for what takes longer than the server's limits
 
 	caller    auth.Principal // nobody until it is known, and where nobody asks
 	permitted bool           // the caller may have the operation
@@ -46,9 +49,9 @@ func (s *edge) observe(next http.Handler) http.Handler {
 		if !validRequestID(id) {
 			id = rand.Text()
 		}
-		known := &request{id: id}
-		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, known))
 		rec := &recorder{ResponseWriter: w}
+		known := &request{id: id, head: r.Method == http.MethodHead, connection: http.NewResponseController(rec)}
+		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, known))
 		rec.Header().Set("X-Request-Id", id)
 		defer func() { // also when what follows panics on
 			s.metrics.Answered(known.route, r.Method, cmp.Or(rec.status, http.StatusOK), time.Since(begun))

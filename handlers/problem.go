@@ -39,6 +39,8 @@ var kinds = []struct {
 	{store.ErrExpired, http.StatusGone, ""},
 	{store.ErrPrecondition, http.StatusPreconditionFailed, ""},
 	{store.ErrUnbound, http.StatusConflict, "unbound"},
+	{store.ErrNoSpace, http.StatusInsufficientStorage, ""},
+	{store.ErrNoBackup, http.StatusNotImplemented, ""},
 	{store.ErrClosed, http.StatusServiceUnavailable, ""},
 	{push.ErrStopped, http.StatusServiceUnavailable, ""},
 	{context.Canceled, http.StatusServiceUnavailable, ""},
@@ -92,10 +94,15 @@ func problemOf(err error) *models.Problem {
 	if e, ok := errors.AsType[*deniedError](err); ok {
 		return e.problem()
 	}
-	for parameter, err2 := range map[string]error{"continue": store.ErrContinue, "limit": store.ErrTooLong} {
+	for parameter, err2 := range map[string]error{"continue": store.ErrContinue, "limit": store.ErrTooLong, "since": store.ErrFuture} {
 		if errors.Is(err, err2) {
 			return (&requestError{executor.Faults{{Field: parameter, Message: err2.Error()}}}).problem()
 		}
+	}
+	if e, ok := errors.AsType[*store.CompactedError](err); ok {
+		p := problem(http.StatusGone, "", e.Error())
+		p.Revision = e.Revision
+		return p
 	}
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {

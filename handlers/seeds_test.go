@@ -61,6 +61,7 @@ var (
 	seedParameters = map[string]string{
 		"limit": "1", "continue": "x", "name": "web", "idPrefix": "web", "lookup": "web", "annotation": "team=shop", "network": "front", "driver": "vsphere", "state": "pending",
 		"unique": "name", "takeOver": "true", "dryRun": "true", "scope": "guest", "view": "observed", "If-Match": `"1-1"`, "If-None-Match": "*",
+		"since": "1", "wait": "1ms", "kind": "executor", "executor": "web-1", "heartbeat": "1s",
 	}
 )
 

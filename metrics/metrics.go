@@ -31,6 +31,7 @@ type Metrics struct {
 	durations *prometheus.HistogramVec
 	pushes    pushes
 	guests    guests
+	watches   watches
 }
 
 // New makes metrics that count from zero. What cannot be collected when somebody looks is logged, and missing from the
@@ -48,12 +49,14 @@ func New(log *slog.Logger) *Metrics {
 			Help:    "Time from the first look at a request to the end of its answer, by the pattern of the route and the method.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}, []string{"route", "method"}),
-		pushes: newPushes(),
-		guests: newGuests(),
+		pushes:  newPushes(),
+		guests:  newGuests(),
+		watches: newWatches(),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), m.requests, m.durations)
 	m.registry.MustRegister(m.pushes.all()...)
 	m.registry.MustRegister(m.guests.sets, m.guests.refusals)
+	m.registry.MustRegister(m.watches.all()...)
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		Registry: m.registry, ErrorHandling: promhttp.ContinueOnError, ErrorLog: errorLog{log},
 	})

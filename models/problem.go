@@ -27,6 +27,9 @@ type Problem struct {
 	// Identifies this failure, as the server's log does.
 	Instance string `json:"instance,omitempty"`
 
+	// With 410 of a watch, the store's present revision. A list that is made now stands at it or later, and can be followed.
+	Revision uint64 `json:"revision,omitempty"`
+
 	// The HTTP status.
 	Status int64 `json:"status"`
 

@@ -58,7 +58,7 @@ func (r *Reconciler) enqueueUnbindings(ctx context.Context, c class) error {
 // is already acted on by the worker that committed it.
 func (r *Reconciler) enqueueEvent(ctx context.Context, e store.Event) error {
 	switch e.Action {
-	case store.ActionResolve, store.ActionConfirm, store.ActionReport, store.ActionClean, store.ActionDeliver, store.ActionDrift, store.ActionPower:
+	case store.ActionResolve, store.ActionOffer, store.ActionConfirm, store.ActionReport, store.ActionClean, store.ActionDeliver, store.ActionDrift, store.ActionPower:
 		return nil
 	}
 	if e.Kind == store.KindNetwork {

@@ -2,6 +2,7 @@ package push
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -32,6 +33,8 @@ type box struct {
 	snapshot       bool              // there is one
 	held           map[string]bool   // digests of all persistent key sets that it ever held
 	seen           map[string]int    // values that were observed since it was bound, and at which step first
+	replaced       map[string]bool   // values that Apply replaced since it was bound
+	back           []int             // the steps at which old values may have come back
 	given          map[string]string // by key: what was last set by Apply, or accepted
 	had            map[string][]int  // exit statuses that it held, and at which steps it was seen to
 }
@@ -41,7 +44,7 @@ func newHypervisor(seed uint64, codec *extraconfig.Codec[executor.ExecutorConfig
 	h.Hypervisor = vmfake.New(vmfake.Options{Observed: h.observed, Applying: h.applying, Changed: h.changed, Hints: h.weather.Hints})
 	h.OnCall(h.weather.Call(h.Hypervisor))
 	for i, name := range names {
-		b := &box{name: name, held: map[string]bool{}, seen: map[string]int{}, given: map[string]string{}, had: map[string][]int{}}
+		b := &box{name: name, held: map[string]bool{}, seen: map[string]int{}, replaced: map[string]bool{}, given: map[string]string{}, had: map[string][]int{}}
 		b.instance = h.Add(name)
 		h.boxes[name], h.boxes[b.instance] = b, b
 		h.Do(b.instance, func(v *vmfake.VM) { v.Erases = i%2 == 1 })
@@ -88,11 +91,28 @@ func (h *hypervisor) observed(instance string, s vm.State) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	b := h.boxes[instance]
-	for _, value := range []string{s.Keys[statusKey], prefixText(s.Keys[assignedIP], s.Keys[assignedMask])} {
+	for _, value := range values(s.Keys) {
 		if b.seen[value] == 0 {
 			b.seen[value] = h.step
 		}
 	}
+}
+
+// values are those that the model's guests set.
+func values(keys map[string]string) [2]string {
+	return [2]string{keys[statusKey], prefixText(keys[assignedIP], keys[assignedMask])}
+}
+
+// with gives keys as a change makes them.
+func with(keys map[string]string, c vm.Change) map[string]string {
+	keys = maps.Clone(keys)
+	for _, p := range c.Set {
+		keys[p.Key] = p.Value
+	}
+	for _, key := range c.Delete {
+		delete(keys, key)
+	}
+	return keys
 }
 
 // applying holds a change to what every change must be.
@@ -101,6 +121,7 @@ func (h *hypervisor) applying(v *vmfake.VM, c vm.Change, _ vmfake.Fault) {
 	defer h.mu.Unlock()
 	h.writes++
 	b := h.boxes[v.Instance]
+	held := values(v.Keys)
 	for _, p := range c.Set {
 		b.given[p.Key] = p.Value
 		if was, ok := v.Keys[p.Key]; ok && was == p.Value {
@@ -120,6 +141,11 @@ func (h *hypervisor) applying(v *vmfake.VM, c vm.Change, _ vmfake.Fault) {
 				h.breaks("exec %s was delivered in boots %s and %s", id, first, boot)
 			}
 			h.execs[id] = boot
+		}
+	}
+	for i, value := range values(with(v.Keys, c)) {
+		if value != held[i] && b.seen[held[i]] > 0 {
+			b.replaced[held[i]] = true
 		}
 	}
 	for _, key := range c.Delete {

@@ -230,6 +230,9 @@ func (m *model) operatorDrifts(_ string, b *box) {
 
 // undone notes that a VM may have lost what its guest wrote.
 func (m *model) undone(b *box) {
+	m.hv.mu.Lock()
+	b.back = append(b.back, m.hv.step)
+	m.hv.mu.Unlock()
 	for _, l := range m.held {
 		delete(l.ours, b.name)
 	}

@@ -1,7 +1,6 @@
 package push
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 	"strconv"
@@ -15,12 +14,24 @@ import (
 	"github.com/vmexecutor/config-server/vm/vmfake"
 )
 
+func (m *model) revision() uint64 {
+	revision, err := m.store.Revision(m.Context())
+	if err != nil {
+		m.fail("%v", err)
+	}
+	return revision
+}
+
 // read looks at what the feed tells since the last time, in order.
 func (m *model) read() {
-	for ; m.fed < len(m.mem.log); m.fed++ {
+	for m.fed < m.revision() {
 		var e store.Event
-		if err := json.Unmarshal(m.mem.log[m.fed], &e); err != nil {
-			m.fail("%v", err)
+		for next, err := range m.store.Watch(m.Context(), m.fed) {
+			if err != nil {
+				m.fail("%v", err)
+			}
+			e, m.fed = next, next.Revision
+			break
 		}
 		switch e.Action {
 		case store.ActionUpdate:
@@ -50,7 +61,8 @@ func (m *model) read() {
 				clear(m.ledger(e.ID, field).ours)
 			}
 			if b := m.executor(e.ID).Binding; b != nil {
-				clear(m.hv.boxes[b.Ref].seen) // what an earlier binding saw nobody remembers
+				clear(m.hv.boxes[b.Ref].seen)
+				clear(m.hv.boxes[b.Ref].replaced) // what an earlier binding saw nobody remembers
 			}
 		}
 	}
@@ -72,7 +84,7 @@ func (m *model) reported(e store.Event, field, value string) {
 	at := l.guests[binding.Ref][value]
 	b := m.hv.boxes[binding.Ref]
 	// A power-off or a snapshot may bring what was never seen, from before the VM was bound even: nobody can tell that from a report.
-	unheard := b.seen[value] >= m.hv.step-1
+	unheard := !b.replaced[value] && slices.ContainsFunc(b.back, func(step int) bool { return at <= step && step <= b.seen[value] })
 	switch {
 	case unheard && (at == 0 || at < m.bound[e.ID]):
 	case at == 0 || at < m.bound[e.ID]:
@@ -151,12 +163,12 @@ func (m *model) quiet() {
 		m.checkQuiet(id)
 	}
 	m.hv.mu.Lock()
-	writes, commits := m.hv.writes, len(m.mem.log)
+	writes, commits := m.hv.writes, m.revision()
 	m.hv.mu.Unlock()
 	m.restart("", nil)
 	m.rest()
-	if m.hv.writes != writes || len(m.mem.log) != commits {
-		m.fail("a restart with nothing to do made %d changes and %d commits", m.hv.writes-writes, len(m.mem.log)-commits)
+	if m.hv.writes != writes || m.revision() != commits {
+		m.fail("a restart with nothing to do made %d changes and %d commits", m.hv.writes-writes, m.revision()-commits)
 	}
 	m.hv.worsen(fails)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/store"
+	"github.com/vmexecutor/config-server/store/memory"
 	"github.com/vmexecutor/config-server/vm"
 )
 
@@ -47,7 +48,14 @@ func TestModelRepeats(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m := newModel(t, 1)
 			m.run(modelRun / 2)
-			told[i] = m.mem.log
+			for e, err := range m.engine.Watch(t.Context(), 0) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if told[i] = append(told[i], e.Event); e.Revision == m.revision() {
+					break
+				}
+			}
 		})
 	}
 	for i := range told[0] {
@@ -60,25 +68,25 @@ func TestModelRepeats(t *testing.T) {
 // model is a world and what is known of it.
 type model struct {
 	*testing.T
-	seed  uint64
-	rng   *rand.Rand
-	mem   *memory
-	store *store.Store
-	hv    *hypervisor
-	r     *Reconciler
-	stop  func()
-	n     int      // for values that were never before
-	done  []string // the last steps
-	fed   int      // events that were looked at
-	vms   []string
-	ids   []string
-	held  map[string]*ledger // by executor and field
-	bound map[string]int     // since which step
+	seed   uint64
+	rng    *rand.Rand
+	engine store.Engine
+	store  *store.Store
+	hv     *hypervisor
+	r      *Reconciler
+	stop   func()
+	n      int      // for values that were never before
+	done   []string // the last steps
+	fed    uint64   // events that were looked at
+	vms    []string
+	ids    []string
+	held   map[string]*ledger // by executor and field
+	bound  map[string]int     // since which step
 }
 
 func newModel(t *testing.T, seed uint64) *model {
-	m := &model{T: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0)), mem: newMemory(), held: map[string]*ledger{}, bound: map[string]int{}}
-	st, err := store.New(m.mem, store.Options{})
+	m := &model{T: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0)), engine: memory.New(store.History{Commits: 1 << 40}), held: map[string]*ledger{}, bound: map[string]int{}}
+	st, err := store.New(m.engine, store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

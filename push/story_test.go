@@ -12,6 +12,7 @@ import (
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/store/bolt"
+	"github.com/vmexecutor/config-server/store/storetest"
 	"github.com/vmexecutor/config-server/vm"
 )
 
@@ -42,6 +43,7 @@ func tell(t *testing.T, f func(s *story)) {
 		s.start()
 		defer func() {
 			s.stop()
+			storetest.Sound(t, engine)
 			if err := engine.Close(); err != nil {
 				t.Error(err)
 			}

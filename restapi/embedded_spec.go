@@ -27,7 +27,7 @@ func init() {
   ],
   "swagger": "2.0",
   "info": {
-    "description": "Holds the configuration of executors, containers that run as VMs of their own, and keeps the key/value set of every VM equal to what\nits executor says, filtered by scope.\n\nEvery field that lives in a VM says who may see and change it there (` + "`" + `x-vice-scope` + "`" + `) and by which step of a key it is\nreached (` + "`" + `x-vice-key` + "`" + `):\n\n| scope | in the guest |\n|---|---|\n| ` + "`" + `hidden` + "`" + ` | never seen |\n| ` + "`" + `read-only` + "`" + ` | read, changed by the control plane alone |\n| ` + "`" + `read-write` + "`" + ` | read, and reported back by the guest: a report |\n| ` + "`" + `inherited` + "`" + ` | as the field's parent |\n| ` + "`" + `store` + "`" + ` | not in the VM at all: kept by the server alone |\n\nFurther words are modifiers: ` + "`" + `non-persistent` + "`" + ` fields are delivered only while the VM is on, ` + "`" + `secret` + "`" + ` ones are sealed.\n\nEvery failure is an ` + "`" + `application/problem+json` + "`" + ` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent\nscalars have their zero value; answers say ` + "`" + `[]` + "`" + ` and ` + "`" + `{}` + "`" + ` and never ` + "`" + `null` + "`" + `.\n\nCallers show who they are with a bearer token or a client certificate (401 otherwise), unless the server serves this machine alone. What a\ncaller's role does not have is refused (403) before anything about the resource is looked at. The guest of a VM hears 404 of all that is not\nits own, whether it exists or not. A request that is more than the server takes at a time is refused with 429 and ` + "`" + `Retry-After` + "`" + `.\n",
+    "description": "Holds the configuration of executors, containers that run as VMs of their own, and keeps the key/value set of every VM equal to what\nits executor says, filtered by scope.\n\nEvery field that lives in a VM says who may see and change it there (` + "`" + `x-vice-scope` + "`" + `) and by which step of a key it is\nreached (` + "`" + `x-vice-key` + "`" + `):\n\n| scope | in the guest |\n|---|---|\n| ` + "`" + `hidden` + "`" + ` | never seen |\n| ` + "`" + `read-only` + "`" + ` | read, changed by the control plane alone |\n| ` + "`" + `read-write` + "`" + ` | read, and reported back by the guest: a report |\n| ` + "`" + `inherited` + "`" + ` | as the field's parent |\n| ` + "`" + `store` + "`" + ` | not in the VM at all: kept by the server alone |\n\nFurther words are modifiers: ` + "`" + `non-persistent` + "`" + ` fields are delivered only while the VM is on, ` + "`" + `secret` + "`" + ` ones are sealed.\n\nEvery failure is an ` + "`" + `application/problem+json` + "`" + ` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent\nscalars have their zero value; answers say ` + "`" + `[]` + "`" + ` and ` + "`" + `{}` + "`" + ` and never ` + "`" + `null` + "`" + `. 507 says that the server's disk is full: nothing was changed, and the same request will do once there is room.\n\nCallers show who they are with a bearer token or a client certificate (401 otherwise), unless the server serves this machine alone. What a\ncaller's role does not have is refused (403) before anything about the resource is looked at. The guest of a VM hears 404 of all that is not\nits own, whether it exists or not. A request that is more than the server takes at a time is refused with 429 and ` + "`" + `Retry-After` + "`" + `.\n",
     "title": "config-server",
     "license": {
       "name": "Apache-2.0",
@@ -75,6 +75,31 @@ func init() {
             "description": "It cannot.",
             "schema": {
               "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      }
+    },
+    "/v1/backup": {
+      "get": {
+        "description": "All that the server holds at one revision, secrets too, as the file that ` + "`" + `config-server restore` + "`" + ` takes. Changes go on meanwhile. A copy that ends early is not whole: it is shorter than its\n` + "`" + `Content-Length` + "`" + ` says. A client that takes less than 1 MiB in 30 seconds is cut off. 501 when the server keeps its data in memory alone.\n",
+        "produces": [
+          "application/octet-stream"
+        ],
+        "tags": [
+          "system"
+        ],
+        "summary": "Copy the store",
+        "operationId": "getBackup",
+        "responses": {
+          "200": {
+            "description": "The file.",
+            "schema": {
+              "type": "string",
+              "format": "binary"
             }
           },
           "default": {
@@ -226,14 +251,29 @@ func init() {
     },
     "/v1/executors/{id}": {
       "get": {
+        "description": "With ` + "`" + `wait` + "`" + ` the answer comes as soon as the executor is other than the caller knows it by ` + "`" + `since` + "`" + ` or ` + "`" + `If-None-Match` + "`" + `, of which one must be there: then with 200, and with 304 when the\ntime is over. A server that is about to stop answers 304 before. 404 comes as soon as the executor is deleted. With both, news is what is new by both.\n",
         "tags": [
           "executors"
         ],
-        "summary": "Get an executor",
+        "summary": "Get an executor, or wait until it changes",
         "operationId": "getExecutor",
         "parameters": [
           {
             "$ref": "#/parameters/ifNoneMatch"
+          },
+          {
+            "maxLength": 16,
+            "type": "string",
+            "description": "How long to wait for news, such as ` + "`" + `30s` + "`" + ` or ` + "`" + `1m30s` + "`" + `; at most 5 minutes.",
+            "name": "wait",
+            "in": "query"
+          },
+          {
+            "type": "integer",
+            "format": "uint64",
+            "description": "The executor's ` + "`" + `revision` + "`" + ` that the caller knows, or any later one of the store: as long as the executor's is not above it the answer is 304. A revision that has not been yet is\nan error (400).\n",
+            "name": "since",
+            "in": "query"
           }
         ],
         "responses": {
@@ -1901,6 +1941,82 @@ func init() {
           }
         }
       }
+    },
+    "/v1/watch": {
+      "get": {
+        "description": "A stream of events, a JSON object a line, which ends when one of the two sides goes. There is one feed, in order: each commit of the store is one revision and one event. A stream that began\nat a revision has every event after it, once, or it ends: who comes back with the last revision that it was told, as ` + "`" + `since` + "`" + `, has no gap and no duplicate.\n\nThe first line is a heartbeat with the revision at which the stream begins, and more come while nothing else does: all events up to a heartbeat's revision were sent, but for those that ` + "`" + `kind` + "`" + ` and\n` + "`" + `executor` + "`" + ` leave out. A client that hears nothing for some heartbeats has lost the server.\n\nA client that does not read what it is sent is disconnected after 10 seconds; so is one that falls behind the history that is kept. When the server is about to stop, its streams end.\n\nTo begin without a gap: list, then watch with the ` + "`" + `revision` + "`" + ` of the list as ` + "`" + `since` + "`" + `.\n",
+        "produces": [
+          "application/x-ndjson"
+        ],
+        "tags": [
+          "feed"
+        ],
+        "summary": "Follow what happens",
+        "operationId": "watch",
+        "parameters": [
+          {
+            "type": "integer",
+            "format": "uint64",
+            "description": "The stream has every event after this revision. Without it the stream begins now. When the history does not go back so far the answer is 410; a revision that has not been yet is an error (400).\n",
+            "name": "since",
+            "in": "query"
+          },
+          {
+            "type": "array",
+            "items": {
+              "enum": [
+                "executor",
+                "network",
+                "vm"
+              ],
+              "type": "string"
+            },
+            "collectionFormat": "multi",
+            "description": "Only events of this kind. May be repeated; one of them must hold.",
+            "name": "kind",
+            "in": "query"
+          },
+          {
+            "maxItems": 100,
+            "type": "array",
+            "items": {
+              "maxLength": 128,
+              "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+              "type": "string"
+            },
+            "collectionFormat": "multi",
+            "description": "Only events of the executor with this id, of its VM, and of a container network while an endpoint of the executor follows it. May be repeated; one of them must hold, and ` + "`" + `kind` + "`" + ` too. An executor that does not\nexist is no error: its creation will be told.\n",
+            "name": "executor",
+            "in": "query"
+          },
+          {
+            "maxLength": 16,
+            "type": "string",
+            "default": "15s",
+            "description": "How often the server lets hear of itself when nothing happens, such as ` + "`" + `5s` + "`" + ` or ` + "`" + `1m` + "`" + `; from 1 second to 5 minutes.",
+            "name": "heartbeat",
+            "in": "query"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The stream. Each line is an ` + "`" + `Event` + "`" + `.",
+            "schema": {
+              "type": "string",
+              "format": "binary"
+            }
+          },
+          "410": {
+            "description": "The history does not go back to ` + "`" + `since` + "`" + `. List anew, and watch from the list's ` + "`" + `revision` + "`" + `; a list is made at the problem's ` + "`" + `revision` + "`" + ` or later.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "$ref": "#/responses/Problem"
+          }
+        }
+      }
     }
   },
   "definitions": {
@@ -2280,6 +2396,100 @@ func init() {
       },
       "x-vice-key": "network",
       "x-vice-scope": "read-only"
+    },
+    "Event": {
+      "description": "What one commit did: a line of the feed. It names the fields that changed, and tells the new values of read-write fields alone; secrets are never told.\n\n| kind | action | what happened |\n|---|---|---|\n| ` + "`" + `executor` + "`" + ` ` + "`" + `network` + "`" + ` | ` + "`" + `create` + "`" + ` ` + "`" + `update` + "`" + ` ` + "`" + `delete` + "`" + ` | a client did that |\n| ` + "`" + `executor` + "`" + ` | ` + "`" + `report` + "`" + ` | the guest set read-write fields; ` + "`" + `values` + "`" + ` has them |\n| ` + "`" + `vm` + "`" + ` | ` + "`" + `bind` + "`" + ` ` + "`" + `unbind` + "`" + ` | a client bound the executor to a VM, or changed or removed the binding |\n| ` + "`" + `vm` + "`" + ` | ` + "`" + `power` + "`" + ` | the VM was switched; ` + "`" + `values.power` + "`" + ` is ` + "`" + `on` + "`" + `, ` + "`" + `off` + "`" + `, ` + "`" + `suspended` + "`" + ` or ` + "`" + `unknown` + "`" + ` |\n| ` + "`" + `vm` + "`" + ` | ` + "`" + `drift` + "`" + ` | the VM was changed behind the executor's back; ` + "`" + `fields` + "`" + ` were put back |\n| ` + "`" + `vm` + "`" + ` | ` + "`" + `resolve` + "`" + ` | the server found the VM that the binding refers to |\n| ` + "`" + `vm` + "`" + ` | ` + "`" + `offer` + "`" + ` | the server is about to write read-write fields into the VM |\n| ` + "`" + `vm` + "`" + ` | ` + "`" + `confirm` + "`" + ` | the server saw that the VM holds the executor's read-write fields |\n| ` + "`" + `vm` + "`" + ` | ` + "`" + `deliver` + "`" + ` | the server is about to deliver execs, in this boot of the VM |\n| ` + "`" + `vm` + "`" + ` | ` + "`" + `clean` + "`" + ` | the VM of a former binding was seen to hold no key of the executor any more |\n| | ` + "`" + `heartbeat` + "`" + ` | nothing: no commit, and neither kind nor id |\n\n` + "`" + `power` + "`" + ` and ` + "`" + `drift` + "`" + ` of one VM come at most once a minute each: what happens meanwhile is told in one. The last five are the server's own notes. They are commits as all are, so that the\nrevisions of the feed have no gap, and a client may pass over them.\n",
+      "type": "object",
+      "properties": {
+        "action": {
+          "description": "What happened.",
+          "type": "string",
+          "enum": [
+            "create",
+            "update",
+            "delete",
+            "report",
+            "bind",
+            "unbind",
+            "power",
+            "drift",
+            "resolve",
+            "offer",
+            "confirm",
+            "deliver",
+            "clean",
+            "heartbeat"
+          ],
+          "x-omitempty": false
+        },
+        "actor": {
+          "description": "Who did it; absent when that is not known, or it was the server itself.",
+          "type": "string"
+        },
+        "fields": {
+          "description": "Dotted paths of the fields that changed, of an ` + "`" + `update` + "`" + `, ` + "`" + `report` + "`" + ` or ` + "`" + `drift` + "`" + `. A list or an address is one field, an entry that came or went is one.\n",
+          "type": "array",
+          "items": {
+            "type": "string"
+          },
+          "x-omitempty": true,
+          "example": [
+            "sessions.web-1.exitStatus",
+            "sessions.web-1.detail.stopTime"
+          ]
+        },
+        "id": {
+          "description": "The executor's id, also of an event about its VM, or the container network's name.",
+          "type": "string",
+          "example": "web-1"
+        },
+        "kind": {
+          "description": "What it is about; absent in a heartbeat.",
+          "type": "string",
+          "enum": [
+            "executor",
+            "network",
+            "vm"
+          ]
+        },
+        "name": {
+          "description": "The name that the executor or network has after it. The server's own notes may lack it.",
+          "type": "string"
+        },
+        "revision": {
+          "description": "The store's revision that the commit made; of a heartbeat, the one up to which everything was sent.",
+          "type": "integer",
+          "format": "uint64",
+          "x-omitempty": false
+        },
+        "time": {
+          "description": "When it was made, RFC 3339.",
+          "type": "string",
+          "format": "date-time",
+          "x-go-type": {
+            "hints": {
+              "kind": "object",
+              "noValidation": true,
+              "nullable": false
+            },
+            "import": {
+              "package": "time"
+            },
+            "type": "Time"
+          },
+          "x-omitempty": false
+        },
+        "values": {
+          "description": "The new values of the read-write fields among ` + "`" + `fields` + "`" + `, as text; empty for what has none any more. A list is JSON.",
+          "type": "object",
+          "additionalProperties": {
+            "type": "string"
+          },
+          "example": {
+            "sessions.web-1.exitStatus": "137"
+          }
+        }
+      }
     },
     "Executor": {
       "description": "The configuration of one executor, the owner of a shared filesystem environment, delivered to one container VM.",
@@ -2938,6 +3148,11 @@ func init() {
         "instance": {
           "description": "Identifies this failure, as the server's log does.",
           "type": "string"
+        },
+        "revision": {
+          "description": "With 410 of a watch, the store's present revision. A list that is made now stands at it or later, and can be followed.",
+          "type": "integer",
+          "format": "uint64"
         },
         "status": {
           "description": "The HTTP status.",
@@ -3641,6 +3856,10 @@ func init() {
       "name": "push"
     },
     {
+      "description": "What happens, as it happens.",
+      "name": "feed"
+    },
+    {
       "description": "Where fields live in a VM, and who can see them there.",
       "name": "schema"
     },
@@ -3663,7 +3882,7 @@ func init() {
   ],
   "swagger": "2.0",
   "info": {
-    "description": "Holds the configuration of executors, containers that run as VMs of their own, and keeps the key/value set of every VM equal to what\nits executor says, filtered by scope.\n\nEvery field that lives in a VM says who may see and change it there (` + "`" + `x-vice-scope` + "`" + `) and by which step of a key it is\nreached (` + "`" + `x-vice-key` + "`" + `):\n\n| scope | in the guest |\n|---|---|\n| ` + "`" + `hidden` + "`" + ` | never seen |\n| ` + "`" + `read-only` + "`" + ` | read, changed by the control plane alone |\n| ` + "`" + `read-write` + "`" + ` | read, and reported back by the guest: a report |\n| ` + "`" + `inherited` + "`" + ` | as the field's parent |\n| ` + "`" + `store` + "`" + ` | not in the VM at all: kept by the server alone |\n\nFurther words are modifiers: ` + "`" + `non-persistent` + "`" + ` fields are delivered only while the VM is on, ` + "`" + `secret` + "`" + ` ones are sealed.\n\nEvery failure is an ` + "`" + `application/problem+json` + "`" + ` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent\nscalars have their zero value; answers say ` + "`" + `[]` + "`" + ` and ` + "`" + `{}` + "`" + ` and never ` + "`" + `null` + "`" + `.\n\nCallers show who they are with a bearer token or a client certificate (401 otherwise), unless the server serves this machine alone. What a\ncaller's role does not have is refused (403) before anything about the resource is looked at. The guest of a VM hears 404 of all that is not\nits own, whether it exists or not. A request that is more than the server takes at a time is refused with 429 and ` + "`" + `Retry-After` + "`" + `.\n",
+    "description": "Holds the configuration of executors, containers that run as VMs of their own, and keeps the key/value set of every VM equal to what\nits executor says, filtered by scope.\n\nEvery field that lives in a VM says who may see and change it there (` + "`" + `x-vice-scope` + "`" + `) and by which step of a key it is\nreached (` + "`" + `x-vice-key` + "`" + `):\n\n| scope | in the guest |\n|---|---|\n| ` + "`" + `hidden` + "`" + ` | never seen |\n| ` + "`" + `read-only` + "`" + ` | read, changed by the control plane alone |\n| ` + "`" + `read-write` + "`" + ` | read, and reported back by the guest: a report |\n| ` + "`" + `inherited` + "`" + ` | as the field's parent |\n| ` + "`" + `store` + "`" + ` | not in the VM at all: kept by the server alone |\n\nFurther words are modifiers: ` + "`" + `non-persistent` + "`" + ` fields are delivered only while the VM is on, ` + "`" + `secret` + "`" + ` ones are sealed.\n\nEvery failure is an ` + "`" + `application/problem+json` + "`" + ` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent\nscalars have their zero value; answers say ` + "`" + `[]` + "`" + ` and ` + "`" + `{}` + "`" + ` and never ` + "`" + `null` + "`" + `. 507 says that the server's disk is full: nothing was changed, and the same request will do once there is room.\n\nCallers show who they are with a bearer token or a client certificate (401 otherwise), unless the server serves this machine alone. What a\ncaller's role does not have is refused (403) before anything about the resource is looked at. The guest of a VM hears 404 of all that is not\nits own, whether it exists or not. A request that is more than the server takes at a time is refused with 429 and ` + "`" + `Retry-After` + "`" + `.\n",
     "title": "config-server",
     "license": {
       "name": "Apache-2.0",
@@ -3714,6 +3933,34 @@ func init() {
             "description": "It cannot.",
             "schema": {
               "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      }
+    },
+    "/v1/backup": {
+      "get": {
+        "description": "All that the server holds at one revision, secrets too, as the file that ` + "`" + `config-server restore` + "`" + ` takes. Changes go on meanwhile. A copy that ends early is not whole: it is shorter than its\n` + "`" + `Content-Length` + "`" + ` says. A client that takes less than 1 MiB in 30 seconds is cut off. 501 when the server keeps its data in memory alone.\n",
+        "produces": [
+          "application/octet-stream"
+        ],
+        "tags": [
+          "system"
+        ],
+        "summary": "Copy the store",
+        "operationId": "getBackup",
+        "responses": {
+          "200": {
+            "description": "The file.",
+            "schema": {
+              "type": "string",
+              "format": "binary"
             }
           },
           "default": {
@@ -3896,10 +4143,11 @@ func init() {
     },
     "/v1/executors/{id}": {
       "get": {
+        "description": "With ` + "`" + `wait` + "`" + ` the answer comes as soon as the executor is other than the caller knows it by ` + "`" + `since` + "`" + ` or ` + "`" + `If-None-Match` + "`" + `, of which one must be there: then with 200, and with 304 when the\ntime is over. A server that is about to stop answers 304 before. 404 comes as soon as the executor is deleted. With both, news is what is new by both.\n",
         "tags": [
           "executors"
         ],
-        "summary": "Get an executor",
+        "summary": "Get an executor, or wait until it changes",
         "operationId": "getExecutor",
         "parameters": [
           {
@@ -3907,6 +4155,20 @@ func init() {
             "description": "Entity tags, or ` + "`" + `*` + "`" + ` for any. When one is the resource's the answer is 304, without a body.",
             "name": "If-None-Match",
             "in": "header"
+          },
+          {
+            "maxLength": 16,
+            "type": "string",
+            "description": "How long to wait for news, such as ` + "`" + `30s` + "`" + ` or ` + "`" + `1m30s` + "`" + `; at most 5 minutes.",
+            "name": "wait",
+            "in": "query"
+          },
+          {
+            "type": "integer",
+            "format": "uint64",
+            "description": "The executor's ` + "`" + `revision` + "`" + ` that the caller knows, or any later one of the store: as long as the executor's is not above it the answer is 304. A revision that has not been yet is\nan error (400).\n",
+            "name": "since",
+            "in": "query"
           }
         ],
         "responses": {
@@ -6181,6 +6443,85 @@ func init() {
           }
         }
       }
+    },
+    "/v1/watch": {
+      "get": {
+        "description": "A stream of events, a JSON object a line, which ends when one of the two sides goes. There is one feed, in order: each commit of the store is one revision and one event. A stream that began\nat a revision has every event after it, once, or it ends: who comes back with the last revision that it was told, as ` + "`" + `since` + "`" + `, has no gap and no duplicate.\n\nThe first line is a heartbeat with the revision at which the stream begins, and more come while nothing else does: all events up to a heartbeat's revision were sent, but for those that ` + "`" + `kind` + "`" + ` and\n` + "`" + `executor` + "`" + ` leave out. A client that hears nothing for some heartbeats has lost the server.\n\nA client that does not read what it is sent is disconnected after 10 seconds; so is one that falls behind the history that is kept. When the server is about to stop, its streams end.\n\nTo begin without a gap: list, then watch with the ` + "`" + `revision` + "`" + ` of the list as ` + "`" + `since` + "`" + `.\n",
+        "produces": [
+          "application/x-ndjson"
+        ],
+        "tags": [
+          "feed"
+        ],
+        "summary": "Follow what happens",
+        "operationId": "watch",
+        "parameters": [
+          {
+            "type": "integer",
+            "format": "uint64",
+            "description": "The stream has every event after this revision. Without it the stream begins now. When the history does not go back so far the answer is 410; a revision that has not been yet is an error (400).\n",
+            "name": "since",
+            "in": "query"
+          },
+          {
+            "type": "array",
+            "items": {
+              "enum": [
+                "executor",
+                "network",
+                "vm"
+              ],
+              "type": "string"
+            },
+            "collectionFormat": "multi",
+            "description": "Only events of this kind. May be repeated; one of them must hold.",
+            "name": "kind",
+            "in": "query"
+          },
+          {
+            "maxItems": 100,
+            "type": "array",
+            "items": {
+              "maxLength": 128,
+              "pattern": "^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+              "type": "string"
+            },
+            "collectionFormat": "multi",
+            "description": "Only events of the executor with this id, of its VM, and of a container network while an endpoint of the executor follows it. May be repeated; one of them must hold, and ` + "`" + `kind` + "`" + ` too. An executor that does not\nexist is no error: its creation will be told.\n",
+            "name": "executor",
+            "in": "query"
+          },
+          {
+            "maxLength": 16,
+            "type": "string",
+            "default": "15s",
+            "description": "How often the server lets hear of itself when nothing happens, such as ` + "`" + `5s` + "`" + ` or ` + "`" + `1m` + "`" + `; from 1 second to 5 minutes.",
+            "name": "heartbeat",
+            "in": "query"
+          }
+        ],
+        "responses": {
+          "200": {
+            "description": "The stream. Each line is an ` + "`" + `Event` + "`" + `.",
+            "schema": {
+              "type": "string",
+              "format": "binary"
+            }
+          },
+          "410": {
+            "description": "The history does not go back to ` + "`" + `since` + "`" + `. List anew, and watch from the list's ` + "`" + `revision` + "`" + `; a list is made at the problem's ` + "`" + `revision` + "`" + ` or later.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          },
+          "default": {
+            "description": "It failed, for the reason that the document tells.",
+            "schema": {
+              "$ref": "#/definitions/Problem"
+            }
+          }
+        }
+      }
     }
   },
   "definitions": {
@@ -6560,6 +6901,100 @@ func init() {
       },
       "x-vice-key": "network",
       "x-vice-scope": "read-only"
+    },
+    "Event": {
+      "description": "What one commit did: a line of the feed. It names the fields that changed, and tells the new values of read-write fields alone; secrets are never told.\n\n| kind | action | what happened |\n|---|---|---|\n| ` + "`" + `executor` + "`" + ` ` + "`" + `network` + "`" + ` | ` + "`" + `create` + "`" + ` ` + "`" + `update` + "`" + ` ` + "`" + `delete` + "`" + ` | a client did that |\n| ` + "`" + `executor` + "`" + ` | ` + "`" + `report` + "`" + ` | the guest set read-write fields; ` + "`" + `values` + "`" + ` has them |\n| ` + "`" + `vm` + "`" + ` | ` + "`" + `bind` + "`" + ` ` + "`" + `unbind` + "`" + ` | a client bound the executor to a VM, or changed or removed the binding |\n| ` + "`" + `vm` + "`" + ` | ` + "`" + `power` + "`" + ` | the VM was switched; ` + "`" + `values.power` + "`" + ` is ` + "`" + `on` + "`" + `, ` + "`" + `off` + "`" + `, ` + "`" + `suspended` + "`" + ` or ` + "`" + `unknown` + "`" + ` |\n| ` + "`" + `vm` + "`" + ` | ` + "`" + `drift` + "`" + ` | the VM was changed behind the executor's back; ` + "`" + `fields` + "`" + ` were put back |\n| ` + "`" + `vm` + "`" + ` | ` + "`" + `resolve` + "`" + ` | the server found the VM that the binding refers to |\n| ` + "`" + `vm` + "`" + ` | ` + "`" + `offer` + "`" + ` | the server is about to write read-write fields into the VM |\n| ` + "`" + `vm` + "`" + ` | ` + "`" + `confirm` + "`" + ` | the server saw that the VM holds the executor's read-write fields |\n| ` + "`" + `vm` + "`" + ` | ` + "`" + `deliver` + "`" + ` | the server is about to deliver execs, in this boot of the VM |\n| ` + "`" + `vm` + "`" + ` | ` + "`" + `clean` + "`" + ` | the VM of a former binding was seen to hold no key of the executor any more |\n| | ` + "`" + `heartbeat` + "`" + ` | nothing: no commit, and neither kind nor id |\n\n` + "`" + `power` + "`" + ` and ` + "`" + `drift` + "`" + ` of one VM come at most once a minute each: what happens meanwhile is told in one. The last five are the server's own notes. They are commits as all are, so that the\nrevisions of the feed have no gap, and a client may pass over them.\n",
+      "type": "object",
+      "properties": {
+        "action": {
+          "description": "What happened.",
+          "type": "string",
+          "enum": [
+            "create",
+            "update",
+            "delete",
+            "report",
+            "bind",
+            "unbind",
+            "power",
+            "drift",
+            "resolve",
+            "offer",
+            "confirm",
+            "deliver",
+            "clean",
+            "heartbeat"
+          ],
+          "x-omitempty": false
+        },
+        "actor": {
+          "description": "Who did it; absent when that is not known, or it was the server itself.",
+          "type": "string"
+        },
+        "fields": {
+          "description": "Dotted paths of the fields that changed, of an ` + "`" + `update` + "`" + `, ` + "`" + `report` + "`" + ` or ` + "`" + `drift` + "`" + `. A list or an address is one field, an entry that came or went is one.\n",
+          "type": "array",
+          "items": {
+            "type": "string"
+          },
+          "x-omitempty": true,
+          "example": [
+            "sessions.web-1.exitStatus",
+            "sessions.web-1.detail.stopTime"
+          ]
+        },
+        "id": {
+          "description": "The executor's id, also of an event about its VM, or the container network's name.",
+          "type": "string",
+          "example": "web-1"
+        },
+        "kind": {
+          "description": "What it is about; absent in a heartbeat.",
+          "type": "string",
+          "enum": [
+            "executor",
+            "network",
+            "vm"
+          ]
+        },
+        "name": {
+          "description": "The name that the executor or network has after it. The server's own notes may lack it.",
+          "type": "string"
+        },
+        "revision": {
+          "description": "The store's revision that the commit made; of a heartbeat, the one up to which everything was sent.",
+          "type": "integer",
+          "format": "uint64",
+          "x-omitempty": false
+        },
+        "time": {
+          "description": "When it was made, RFC 3339.",
+          "type": "string",
+          "format": "date-time",
+          "x-go-type": {
+            "hints": {
+              "kind": "object",
+              "noValidation": true,
+              "nullable": false
+            },
+            "import": {
+              "package": "time"
+            },
+            "type": "Time"
+          },
+          "x-omitempty": false
+        },
+        "values": {
+          "description": "The new values of the read-write fields among ` + "`" + `fields` + "`" + `, as text; empty for what has none any more. A list is JSON.",
+          "type": "object",
+          "additionalProperties": {
+            "type": "string"
+          },
+          "example": {
+            "sessions.web-1.exitStatus": "137"
+          }
+        }
+      }
     },
     "Executor": {
       "description": "The configuration of one executor, the owner of a shared filesystem environment, delivered to one container VM.",
@@ -7218,6 +7653,11 @@ func init() {
         "instance": {
           "description": "Identifies this failure, as the server's log does.",
           "type": "string"
+        },
+        "revision": {
+          "description": "With 410 of a watch, the store's present revision. A list that is made now stands at it or later, and can be followed.",
+          "type": "integer",
+          "format": "uint64"
         },
         "status": {
           "description": "The HTTP status.",
@@ -7919,6 +8359,10 @@ func init() {
     {
       "description": "What a VM should hold and holds, and how far the two are apart.",
       "name": "push"
+    },
+    {
+      "description": "What happens, as it happens.",
+      "name": "feed"
     },
     {
       "description": "Where fields live in a VM, and who can see them there.",

@@ -37,6 +37,7 @@ func (s *Store) createExecutor(t *txn, next *executor.ExecutorConfig, b *Binding
 		return nil, err
 	}
 	t.event = Event{Kind: KindExecutor, ID: next.ID, Name: next.Name, Action: ActionCreate}
+	t.moves(nil, next)
 	return e, t.write(executorKey(next.ID), rec)
 }
 
@@ -73,6 +74,7 @@ func (s *Store) replaceExecutor(t *txn, old *Executor, next *executor.ExecutorCo
 	}
 	t.event = Event{Kind: KindExecutor, ID: next.ID, Name: next.Name, Action: action}
 	t.event.Fields, t.event.Values = s.described(changes)
+	t.moves(was, next)
 	return e, t.write(executorKey(next.ID), rec)
 }
 

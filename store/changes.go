@@ -18,10 +18,13 @@ type change struct {
 	next  reflect.Value // invalid when it is gone
 }
 
-// text is the new value as a person would write it.
+// text is the new value as a document has it: nothing when it has none, such as for a time that is not yet.
 func (c change) text() string {
-	if !c.next.IsValid() {
+	if !c.next.IsValid() || c.next.IsZero() && c.next.Type().Implements(textType) {
 		return ""
+	}
+	if c.next.Kind() == reflect.Slice && c.next.Len() == 0 {
+		return "[]"
 	}
 	switch v := c.next.Interface().(type) {
 	case string:

@@ -78,10 +78,10 @@ func TestFieldsOfAnEvent(t *testing.T) {
 	}
 	before = f.revision()
 	f.report("web", func(c *executor.ExecutorConfig) {
-		c.Diagnostics.ExitLogs, c.Sessions["main"].Started = nil, ""
+		c.Diagnostics.ExitLogs, c.Sessions["main"].Started, c.Sessions["main"].Detail.StopTime = nil, "", 0
 		c.Networks["eth0"].Assigned = netip.Prefix{}
 	})
-	want = map[string]string{"diagnostics.exitLogs": "null", "networks.eth0.assigned": "", "sessions.main.started": ""}
+	want = map[string]string{"diagnostics.exitLogs": "[]", "networks.eth0.assigned": "", "sessions.main.detail.stopTime": "", "sessions.main.started": ""}
 	if e := f.event(before); !maps.Equal(e.Values, want) {
 		t.Errorf("values that went: %q, want %q", e.Values, want)
 	}

@@ -68,7 +68,7 @@ func (s *Store) Offer(ctx context.Context, id, instance string, fields, replaced
 		earlier := remember(b.Earlier, fields, b.Offered, replaced)
 		b.Offered, b.Earlier = fields, earlier
 		offered = b.binding(b.Revision)
-		t.event = Event{Kind: KindVM, ID: id, Action: ActionConfirm}
+		t.event = Event{Kind: KindVM, ID: id, Action: ActionOffer}
 		return t.write(bindingKey(id), b)
 	})
 	return offered, err

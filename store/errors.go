@@ -33,7 +33,26 @@ var (
 	ErrClosed = errors.New("the store is closed")
 	ErrLocked = errors.New("another server uses the data directory")
 	ErrFormat = errors.New("the store was written by a newer version of this program")
+
+	ErrDamaged  = errors.New("the store is damaged")
+	ErrNoSpace  = errors.New("there is no room left where the store is: nothing was changed")
+	ErrNoBackup = errors.New("this store cannot be copied: it is in memory alone")
 )
+
+// Future is an ErrFuture that says how the store stands.
+func Future(revision, now uint64) error {
+	return fmt.Errorf("the store is at revision %d, not yet at %d: %w", now, revision, ErrFuture)
+}
+
+// CompactedError is an ErrCompacted that says how the store stands: whoever lists now can follow the feed from there.
+type CompactedError struct{ After, Revision uint64 }
+
+func (e *CompactedError) Error() string {
+	return fmt.Sprintf("the history does not go back to revision %d any more: list, and watch from the revision of the list; the store is at %d", e.After, e.Revision)
+}
+
+// Is makes it an ErrCompacted.
+func (e *CompactedError) Is(target error) bool { return target == ErrCompacted }
 
 // ClaimedError is an ErrClaimed that says by whom.
 type ClaimedError struct{ Ref, Holder string }

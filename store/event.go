@@ -2,7 +2,10 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
+
+	"github.com/vmexecutor/config-server/executor"
 )
 
 // What an event is about.
@@ -21,6 +24,7 @@ const (
 	ActionBind    = "bind"    // an executor was bound to a VM
 	ActionUnbind  = "unbind"  // it was unbound
 	ActionResolve = "resolve" // the VM of a binding was found
+	ActionOffer   = "offer"   // read-write fields are about to be written into the VM
 	ActionConfirm = "confirm" // the VM was seen to hold the read-write fields
 	ActionClean   = "clean"   // a VM that was unbound was seen without any key of ours
 	ActionDeliver = "deliver" // execs are about to be delivered, in this boot of the VM and no other
@@ -41,6 +45,37 @@ type Event struct {
 	Actor  string   `json:"actor,omitempty"`
 	// Values are the new values of read-write fields. Secrets are never among them.
 	Values map[string]string `json:"values,omitempty"`
+}
+
+// noted is an event as the engine keeps it: with what no reader is told.
+type noted struct {
+	Event
+	// On are the container networks that an executor follows from this commit on, Was those until then; both are empty when they are the same. A
+	// change of a network is also for who watches one executor on it, then as later, when the event is read from the history.
+	On  []string `json:"on,omitempty"`
+	Was []string `json:"was,omitempty"`
+}
+
+// moves notes which container networks an executor follows from this commit on; either may be nil.
+func (t *txn) moves(was, next *executor.ExecutorConfig) {
+	t.was, t.on = followed(was), followed(next)
+	if slices.Equal(t.was, t.on) {
+		t.was, t.on = nil, nil
+	}
+}
+
+// followed are the container networks that the endpoints of an executor follow, in order.
+func followed(c *executor.ExecutorConfig) (names []string) {
+	if c == nil {
+		return nil
+	}
+	for _, endpoint := range c.Networks {
+		if endpoint.NetworkRef != "" {
+			names = append(names, endpoint.NetworkRef)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 type actorKey struct{}

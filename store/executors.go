@@ -128,6 +128,7 @@ func (s *Store) DeleteExecutor(ctx context.Context, id string, opts ...WriteOpti
 			t.delete(bootsKey(id))
 		}
 		t.event = Event{Kind: KindExecutor, ID: id, Name: e.Config.Name, Action: ActionDelete}
+		t.moves(e.stored.Config, nil)
 		return t.reindex(e.stored.Config, nil)
 	})
 	return err

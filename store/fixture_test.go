@@ -6,15 +6,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/store/bolt"
+	"github.com/vmexecutor/config-server/store/memory"
+	"github.com/vmexecutor/config-server/store/storetest"
 )
 
 // fixture is a store on disk. At the end of a test it checks what must always hold, and that a store
@@ -22,25 +26,58 @@ import (
 type fixture struct {
 	*testing.T
 	*store.Store
-	engine  store.Engine
-	dir     string
-	options store.Options
-	secrets []string // that no event may contain
-	race    func()   // run once, before the next commit: somebody else is quicker
+	engine   store.Engine
+	reopened func(store.Engine) store.Engine // what a restart makes of an engine; nil is one on disk
+	dir      string
+	options  store.Options
+	secrets  []string // that no event may contain
+	tampered bool     // something was written behind the store's back
+	race     func()   // run once, before the next commit: somebody else is quicker
+	history  []bolt.Option
+	views    atomic.Int64
+	watches  chan int // how many there are of the engine, at each change; nil for nobody who asks
 }
 
 func open(t *testing.T) *fixture {
 	t.Helper()
-	f := &fixture{T: t, dir: t.TempDir()}
+	return openWith(t)
+}
+
+func openWith(t *testing.T, history ...bolt.Option) *fixture {
+	t.Helper()
+	f := &fixture{T: t, dir: t.TempDir(), history: history}
 	f.begin()
 	t.Cleanup(f.end)
 	return f
 }
 
+// openInMemory is a store on the other engine.
+func openInMemory(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{T: t, reopened: func(e store.Engine) store.Engine {
+		if e == nil {
+			return memory.New(store.DefaultHistory)
+		}
+		return e.(*racing).Engine.(*memory.Engine).Reopen()
+	}}
+	f.begin()
+	t.Cleanup(f.end)
+	return f
+}
+
+// engines are those that a test runs on which is about what they may do differently.
+var engines = map[string]func(*testing.T) *fixture{"bolt": open, "memory": openInMemory}
+
 func (f *fixture) begin() {
 	f.Helper()
-	engine, err := bolt.Open(f.dir)
-	f.must(err)
+	var engine store.Engine
+	var err error
+	if f.reopened != nil {
+		engine = f.reopened(f.engine)
+	} else {
+		engine, err = bolt.Open(f.dir, f.history...)
+		f.must(err)
+	}
 	f.engine = &racing{engine, f}
 	f.Store, err = store.New(f.engine, f.options)
 	f.must(err)
@@ -57,6 +94,9 @@ func (f *fixture) end() {
 	before := f.content()
 	f.checkFeed()
 	f.checkKeys()
+	if !f.tampered {
+		storetest.Sound(f, f.engine.(*racing).Engine)
+	}
 	f.reopen()
 	if after := f.content(); !reflect.DeepEqual(before, after) {
 		f.Errorf("after opening it again the store holds\n%+v\nand held\n%+v", after, before)
@@ -76,6 +116,22 @@ func (e *racing) Commit(ctx context.Context, t store.Txn) (uint64, error) {
 		race()
 	}
 	return e.Engine.Commit(ctx, t)
+}
+
+func (e *racing) View(ctx context.Context, fn func(store.Snapshot) error) error {
+	e.f.views.Add(1)
+	return e.Engine.View(ctx, fn)
+}
+
+func (e *racing) Watch(ctx context.Context, after uint64) iter.Seq2[store.Change, error] {
+	if e.f.watches == nil {
+		return e.Engine.Watch(ctx, after)
+	}
+	return func(yield func(store.Change, error) bool) {
+		e.f.watches <- 1
+		defer func() { e.f.watches <- -1 }()
+		e.Engine.Watch(ctx, after)(yield)
+	}
 }
 
 func (f *fixture) must(err error) {
@@ -132,6 +188,9 @@ func (f *fixture) content() []any {
 // checkFeed holds the feed: one commit is one event, and no event tells a secret.
 func (f *fixture) checkFeed() {
 	f.Helper()
+	if f.history != nil {
+		return // its history is shorter
+	}
 	events := f.events(0)
 	for i, e := range events {
 		if e.Revision != uint64(i)+1 || e.Kind == "" || e.ID == "" || e.Action == "" || e.Time.IsZero() {

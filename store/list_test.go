@@ -56,6 +56,12 @@ func idsOf(list []*store.Executor) (ids []string) {
 
 // TestAllPagesAreOfOneRevision: whatever is written while they are read.
 func TestAllPagesAreOfOneRevision(t *testing.T) {
+	for engine, open := range engines {
+		t.Run(engine, func(t *testing.T) { allPagesAreOfOneRevision(t, open) })
+	}
+}
+
+func allPagesAreOfOneRevision(t *testing.T, open func(*testing.T) *fixture) {
 	for name, q := range map[string]store.ExecutorQuery{
 		"all":      {},
 		"filtered": {Network: "net", Driver: "vsphere", Keep: func(e *store.Executor) bool { return e.Config.ID != "e03" }},

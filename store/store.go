@@ -7,8 +7,7 @@ package store
 
 import (
 	"context"
-	"encoding/json"
-	"iter"
+	"io"
 	"log/slog"
 	"time"
 
@@ -34,6 +33,7 @@ type Store struct {
 	reports  map[string]bool // the fields whose values events tell
 	now      func() time.Time
 	listings *listings
+	hub      *hub
 }
 
 // New makes a store of what an engine holds. The engine stays the caller's to close.
@@ -44,7 +44,7 @@ func New(e Engine, o Options) (*Store, error) {
 	}
 	o.defaults()
 	return &Store{
-		engine: e, codec: codec, reports: reportFields(codec.Fields()), now: o.Now,
+		engine: e, codec: codec, reports: reportFields(codec.Fields()), now: o.Now, hub: newHub(e),
 		listings: &listings{memory: o.ListMemory, idle: o.ListIdle, log: o.Logger, all: map[string]*listing{}},
 	}, nil
 }
@@ -76,24 +76,16 @@ func (s *Store) Revision(ctx context.Context) (revision uint64, err error) {
 	return revision, err
 }
 
+// Backup writes all that the store holds at one revision to what begin gives, as Backuper says. Errors: ErrNoBackup.
+func (s *Store) Backup(ctx context.Context, begin func(size int64) (io.Writer, error)) error {
+	b, ok := s.engine.(Backuper)
+	if !ok {
+		return ErrNoBackup
+	}
+	return b.Backup(ctx, begin)
+}
+
 // KeySet gives the key set that an executor's VM should hold.
 func (s *Store) KeySet(e *Executor) (extraconfig.KeySet, error) {
 	return s.codec.Encode(e.Config, extraconfig.WithSecretKey(e.SecretKey))
-}
-
-// Watch gives every event after a revision, in order, without gap or duplicate, then those to come, until ctx
-// ends: the last element has the error. ErrCompacted: list, and watch from the revision of the list.
-func (s *Store) Watch(ctx context.Context, after uint64) iter.Seq2[Event, error] {
-	return func(yield func(Event, error) bool) {
-		for change, err := range s.engine.Watch(ctx, after) {
-			var e Event
-			if err == nil {
-				err = json.Unmarshal(change.Event, &e)
-			}
-			e.Revision = change.Revision
-			if !yield(e, err) || err != nil {
-				return
-			}
-		}
-	}
 }

@@ -96,6 +96,7 @@ func TestARecordOfANewerFormat(t *testing.T) {
 // write puts something into the engine, behind the store's back.
 func (f *fixture) write(key, value string) {
 	f.Helper()
+	f.tampered = true
 	_, err := f.engine.Commit(f.Context(), store.Txn{
 		Ops:   []store.Op{{Key: key, Value: []byte(value)}},
 		Event: []byte(`{"time":"2026-01-02T03:04:05Z","kind":"test","id":"test","action":"test"}`),

@@ -14,6 +14,7 @@ type txn struct {
 	compare  []Compare
 	ops      []Op
 	event    Event
+	on, was  []string            // container networks: see noted
 	networks map[string]*Network // that were looked at
 }
 
@@ -40,7 +41,7 @@ func (s *Store) update(ctx context.Context, fn func(t *txn) error) (revision uin
 		}
 		t.event.Time = s.now().UTC()
 		t.event.Actor = actorOf(ctx)
-		event, err := json.Marshal(t.event)
+		event, err := json.Marshal(noted{t.event, t.on, t.was})
 		if err != nil {
 			return 0, fmt.Errorf("encode event: %w", err)
 		}

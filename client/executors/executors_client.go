@@ -91,10 +91,10 @@ type ClientService interface {
 	// DeleteExecutorContext delete an executor.
 	DeleteExecutorContext(ctx context.Context, params *DeleteExecutorParams, opts ...ClientOption) (*DeleteExecutorNoContent, error)
 
-	// GetExecutor get an executor.
+	// GetExecutor get an executor or wait until it changes.
 	GetExecutor(params *GetExecutorParams, opts ...ClientOption) (*GetExecutorOK, error)
 
-	// GetExecutorContext get an executor.
+	// GetExecutorContext get an executor or wait until it changes.
 	GetExecutorContext(ctx context.Context, params *GetExecutorParams, opts ...ClientOption) (*GetExecutorOK, error)
 
 	// ListExecutors list executors.
@@ -252,7 +252,11 @@ func (a *Client) DeleteExecutorContext(ctx context.Context, params *DeleteExecut
 	return nil, runtime.NewAPIError("unexpected success response: content available as default response in error", unexpectedSuccess, unexpectedSuccess.Code())
 }
 
-// GetExecutor gets an executor.
+// GetExecutor gets an executor or wait until it changes.
+//
+// With `wait` the answer comes as soon as the executor is other than the caller knows it by `since` or `If-None-Match`, of which one must be there: then with 200, and with 304 when the
+// time is over. A server that is about to stop answers 304 before. 404 comes as soon as the executor is deleted. With both, news is what is new by both.
+// .
 //
 // This method does not support injected context.
 // However, timeout and opentracing contexts are honored whenever enabled.
@@ -269,7 +273,11 @@ func (a *Client) GetExecutor(params *GetExecutorParams, opts ...ClientOption) (*
 	return a.GetExecutorContext(ctx, params, opts...)
 }
 
-// GetExecutorContext gets an executor.
+// GetExecutorContext gets an executor or wait until it changes.
+//
+// With `wait` the answer comes as soon as the executor is other than the caller knows it by `since` or `If-None-Match`, of which one must be there: then with 200, and with 304 when the
+// time is over. A server that is about to stop answers 304 before. 404 comes as soon as the executor is deleted. With both, news is what is new by both.
+// .
 //
 // Do not use the deprecated [GetExecutorParams.Context] with this method: it would be ignored.
 func (a *Client) GetExecutorContext(ctx context.Context, params *GetExecutorParams, opts ...ClientOption) (*GetExecutorOK, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/go-openapi/runtime"
 	cr "github.com/go-openapi/runtime/client"
 	"github.com/go-openapi/strfmt"
+	"github.com/go-openapi/swag/conv"
 )
 
 // NewGetExecutorParams creates a new GetExecutorParams object,
@@ -71,6 +72,20 @@ type GetExecutorParams struct {
 	//
 	// Id of the executor.
 	ID string
+
+	// Since.
+	//
+	// The executor's `revision` that the caller knows, or any later one of the store: as long as the executor's is not above it the answer is 304. A revision that has not been yet is
+	// an error (400).
+	//
+	//
+	// Format: uint64
+	Since *uint64
+
+	// Wait.
+	//
+	// How long to wait for news, such as `30s` or `1m30s`; at most 5 minutes.
+	Wait *string
 
 	HTTPClient *http.Client
 
@@ -151,6 +166,28 @@ func (o *GetExecutorParams) SetID(id string) {
 	o.ID = id
 }
 
+// WithSince adds the since to the get executor params.
+func (o *GetExecutorParams) WithSince(since *uint64) *GetExecutorParams {
+	o.SetSince(since)
+	return o
+}
+
+// SetSince adds the since to the get executor params.
+func (o *GetExecutorParams) SetSince(since *uint64) {
+	o.Since = since
+}
+
+// WithWait adds the wait to the get executor params.
+func (o *GetExecutorParams) WithWait(wait *string) *GetExecutorParams {
+	o.SetWait(wait)
+	return o
+}
+
+// SetWait adds the wait to the get executor params.
+func (o *GetExecutorParams) SetWait(wait *string) {
+	o.Wait = wait
+}
+
 // WriteToRequest writes these params to a [runtime.ClientRequest].
 func (o *GetExecutorParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.Registry) error {
 	if err := r.SetTimeout(o.inner.timeout); err != nil {
@@ -169,6 +206,40 @@ func (o *GetExecutorParams) WriteToRequest(r runtime.ClientRequest, reg strfmt.R
 	// path param id
 	if err := r.SetPathParam("id", o.ID); err != nil {
 		return err
+	}
+
+	if o.Since != nil {
+
+		// query param since
+		var qrSince uint64
+
+		if o.Since != nil {
+			qrSince = *o.Since
+		}
+		qSince := conv.FormatUinteger(qrSince)
+		if qSince != "" {
+
+			if err := r.SetQueryParam("since", qSince); err != nil {
+				return err
+			}
+		}
+	}
+
+	if o.Wait != nil {
+
+		// query param wait
+		var qrWait string
+
+		if o.Wait != nil {
+			qrWait = *o.Wait
+		}
+		qWait := qrWait
+		if qWait != "" {
+
+			if err := r.SetQueryParam("wait", qWait); err != nil {
+				return err
+			}
+		}
 	}
 
 	if len(res) > 0 {

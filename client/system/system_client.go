@@ -4,6 +4,7 @@ package system
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/go-openapi/runtime"
@@ -52,8 +53,38 @@ type Client struct {
 // ClientOption may be used to customize the behavior of Client methods.
 type ClientOption func(*runtime.ClientOperation)
 
+// This client is generated with a few options you might find useful for your swagger spec.
+//
+// Feel free to add you own set of options.
+
+// WithAccept allows the client to force the Accept header
+// to negotiate a specific Producer from the server.
+//
+// You may use this option to set arbitrary extensions to your MIME media type.
+func WithAccept(mime string) ClientOption {
+	return func(r *runtime.ClientOperation) {
+		r.ProducesMediaTypes = []string{mime}
+	}
+}
+
+// WithAcceptApplicationJSON sets the Accept header to "application/json".
+func WithAcceptApplicationJSON(r *runtime.ClientOperation) {
+	r.ProducesMediaTypes = []string{"application/json"}
+}
+
+// WithAcceptApplicationOctetStream sets the Accept header to "application/octet-stream".
+func WithAcceptApplicationOctetStream(r *runtime.ClientOperation) {
+	r.ProducesMediaTypes = []string{"application/octet-stream"}
+}
+
 // ClientService is the interface for Client methods.
 type ClientService interface {
+
+	// GetBackup copy the store.
+	GetBackup(params *GetBackupParams, writer io.Writer, opts ...ClientOption) (*GetBackupOK, error)
+
+	// GetBackupContext copy the store.
+	GetBackupContext(ctx context.Context, params *GetBackupParams, writer io.Writer, opts ...ClientOption) (*GetBackupOK, error)
 
 	// GetHealth whether the server runs.
 	GetHealth(params *GetHealthParams, opts ...ClientOption) (*GetHealthOK, error)
@@ -74,6 +105,75 @@ type ClientService interface {
 	GetVersionContext(ctx context.Context, params *GetVersionParams, opts ...ClientOption) (*GetVersionOK, error)
 
 	SetTransport(transport runtime.ContextualTransport)
+}
+
+// GetBackup copies the store.
+//
+// All that the server holds at one revision, secrets too, as the file that `config-server restore` takes. Changes go on meanwhile. A copy that ends early is not whole: it is shorter than its
+// `Content-Length` says. A client that takes less than 1 MiB in 30 seconds is cut off. 501 when the server keeps its data in memory alone.
+// .
+//
+// This method does not support injected context.
+// However, timeout and opentracing contexts are honored whenever enabled.
+//
+// If you need to pass a specific context, use [Client.GetBackupContext] instead.
+func (a *Client) GetBackup(params *GetBackupParams, writer io.Writer, opts ...ClientOption) (*GetBackupOK, error) {
+	var ctx context.Context
+	if params != nil && params.inner.ctx != nil {
+		ctx = params.inner.ctx
+	} else {
+		ctx = context.Background()
+	}
+
+	return a.GetBackupContext(ctx, params, writer, opts...)
+}
+
+// GetBackupContext copies the store.
+//
+// All that the server holds at one revision, secrets too, as the file that `config-server restore` takes. Changes go on meanwhile. A copy that ends early is not whole: it is shorter than its
+// `Content-Length` says. A client that takes less than 1 MiB in 30 seconds is cut off. 501 when the server keeps its data in memory alone.
+// .
+//
+// Do not use the deprecated [GetBackupParams.Context] with this method: it would be ignored.
+func (a *Client) GetBackupContext(ctx context.Context, params *GetBackupParams, writer io.Writer, opts ...ClientOption) (*GetBackupOK, error) {
+	// NOTE: parameters are not validated before sending
+	if params == nil {
+		params = NewGetBackupParams()
+	}
+
+	op := &runtime.ClientOperation{
+		ID:                 "getBackup",
+		Method:             "GET",
+		PathPattern:        "/v1/backup",
+		ProducesMediaTypes: []string{"application/octet-stream"},
+		ConsumesMediaTypes: []string{"application/json"},
+		Schemes:            []string{"http", "https"},
+		Params:             params,
+		Reader:             &GetBackupReader{formats: a.formats, writer: writer},
+		Client:             params.HTTPClient,
+	}
+
+	for _, opt := range opts {
+		opt(op)
+	}
+
+	result, err := a.transport.SubmitContext(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+
+	// only one success response has to be checked
+	success, ok := result.(*GetBackupOK)
+	if ok {
+		return success, nil
+	}
+
+	// unexpected success response.
+	//
+	// a default response is provided: fill this and return an error
+	unexpectedSuccess := result.(*GetBackupDefault)
+
+	return nil, runtime.NewAPIError("unexpected success response: content available as default response in error", unexpectedSuccess, unexpectedSuccess.Code())
 }
 
 // GetHealth whethers the server runs.

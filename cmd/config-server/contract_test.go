@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/vmexecutor/config-server/models"
 )
 
 const (
@@ -33,6 +35,7 @@ func TestContract(t *testing.T) {
 		{status: 200, method: "GET", path: "/readyz"},
 		{status: 200, method: "GET", path: "/v1/version"},
 		{status: 200, method: "GET", path: "/v1/schema/keys"},
+		{status: 200, method: "GET", path: "/v1/backup"},
 
 		{status: 201, method: "POST", path: "/v1/networks", body: aNetwork},
 		{status: 409, method: "POST", path: "/v1/networks", body: aNetwork},
@@ -75,6 +78,13 @@ func TestContract(t *testing.T) {
 		{status: 200, method: "GET", path: "/v1/executors/a"},
 		{status: 304, method: "GET", path: "/v1/executors/a", headers: []string{"If-None-Match", "*"}},
 		{status: 406, method: "GET", path: "/v1/executors/a", headers: []string{"Accept", "text/html"}},
+		{status: 304, method: "GET", path: "/v1/executors/a?wait=1ms", headers: []string{"If-None-Match", "*"}},
+		{status: 200, method: "GET", path: "/v1/executors/a?wait=1m&since=0"},
+		{status: 400, method: "GET", path: "/v1/executors/a?wait=1m"},
+		{status: 400, method: "GET", path: "/v1/executors/a?wait=1h&since=0"},
+		{status: 400, method: "GET", path: "/v1/executors/a?since=1000000"},
+		{status: 400, method: "GET", path: "/v1/executors/a?since=never", forbidden: true},
+		{status: 404, method: "GET", path: "/v1/executors/none?wait=1m&since=0"},
 		{status: 405, method: "POST", path: "/v1/executors/a", body: `{}`, forbidden: true},
 		{status: 404, method: "GET", path: "/v1/executors/none"},
 		{status: 404, method: "GET", path: "/v1/nothing", forbidden: true},
@@ -131,6 +141,13 @@ func TestContract(t *testing.T) {
 		{status: 400, method: "GET", path: "/v1/executors/a/keys?view=all", forbidden: true},
 		{status: 204, method: "DELETE", path: "/v1/executors/a/vm"},
 
+		{status: 406, method: "GET", path: "/v1/watch", headers: []string{"Accept", "application/json"}},
+		{status: 400, method: "GET", path: "/v1/watch?since=1000000"},
+		{status: 400, method: "GET", path: "/v1/watch?since=never", forbidden: true},
+		{status: 400, method: "GET", path: "/v1/watch?kind=session", forbidden: true},
+		{status: 400, method: "GET", path: "/v1/watch?executor=-a", forbidden: true},
+		{status: 400, method: "GET", path: "/v1/watch?heartbeat=1h"},
+
 		{status: 204, method: "DELETE", path: "/v1/executors/a"},
 		{status: 404, method: "DELETE", path: "/v1/executors/a"},
 		{status: 204, method: "DELETE", path: "/v1/networks/front"},
@@ -157,6 +174,14 @@ func TestContract(t *testing.T) {
 			t.Errorf("%s %s: %d %s", step.method, step.path, a.status, a.body)
 		}
 	}
+	var last models.Event
+	s.watch("/v1/watch?since=0&heartbeat=1m", func(e *models.Event) bool { // all that was done above
+		if e.Action != models.EventActionHeartbeat && e.Revision != last.Revision+1 {
+			t.Errorf("after revision %d comes %d", last.Revision, e.Revision)
+		}
+		last = *e
+		return e.Kind == models.EventKindNetwork && e.Action == models.EventActionDelete
+	})
 	for _, operation := range s.opinion.operations() {
 		if !s.opinion.seen[operation] {
 			t.Errorf("%s did not succeed once", operation)

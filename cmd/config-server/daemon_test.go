@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -203,47 +201,22 @@ func (d *daemon) wait(exec string) <-chan int64 {
 	id := d.one(executors.NewListExecutorsParams().WithIDPrefix(new(exec[:32])))
 	code := make(chan int64, 1)
 	go func() {
-		s, err := d.waitExec(d.Context(), id, exec)
+		e, err := d.api.WaitExecutor(d.Context(), id, func(e *models.Executor) bool { return ended(e.Execs[exec]) })
 		if err != nil {
 			d.Error(apiclient.Describe(err))
 			code <- -1
 			return
 		}
-		code <- s.ExitStatus
+		code <- e.Execs[exec].ExitStatus
 	}()
 	return code
 }
 
-// waitExec looks at the VM again and again, and at the exec only when it has changed.
-func (d *daemon) waitExec(ctx context.Context, id, exec string) (*models.Session, error) {
-	get := execs.NewGetExecParams().WithID(id).WithExecID(exec)
-	for {
-		if _, err := d.api.Push.PushContext(ctx, push.NewPushParams().WithID(id)); err != nil {
-			return nil, err
-		}
-		answer, err := d.api.Execs.GetExecContext(ctx, get)
-		var same *execs.GetExecNotModified
-		switch {
-		case errors.As(err, &same):
-			continue
-		case err != nil:
-			return nil, err
-		case ended(answer.Payload):
-			return answer.Payload, nil
-		}
-		get = get.WithIfNoneMatch(&answer.ETag)
-	}
-}
-
-// until has the VM looked at until its executor is as wanted.
+// until waits until an executor is as wanted, by what its guest reports.
 func (d *daemon) until(id string, is func(*models.Executor) bool) {
 	d.Helper()
-	for {
-		d.push(id)
-		if is(d.inspect(id).Payload) {
-			return
-		}
-	}
+	_, err := d.api.WaitExecutor(d.Context(), id, is)
+	d.ok(err)
 }
 
 func running(e *models.Executor) bool { return e.Sessions[e.ID].Started == "true" }

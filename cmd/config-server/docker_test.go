@@ -27,6 +27,7 @@ func lifeOfAContainer(t *testing.T, h hypervisor) {
 	vm := site.machine("vm1")
 	vm.powerOff() // as a daemon finds it that has just cloned it
 	now := time.Now().Truncate(time.Second)
+	told := d.events(dbID)
 
 	d.networkCreate("front", "172.18.0.1/16", "172.18.0.0/24")
 	d.create(&models.Executor{
@@ -59,7 +60,7 @@ func lifeOfAContainer(t *testing.T, h hypervisor) {
 	}
 	vm.starts("sessions|"+webID, now)
 	vm.joins("front", "172.18.0.2/16")
-	d.until(webID, running)
+	d.until(webID, func(e *models.Executor) bool { return running(e) && e.Networks["front"].Assigned != "" })
 	d.expectState(webID, "running")
 	if e := d.inspect(webID).Payload.Networks["front"]; e.Assigned != "172.18.0.2/16" || e.Network.Gateway != "172.18.0.1/16" {
 		t.Errorf("the endpoint is %+v on %+v", e, e.Network)
@@ -118,6 +119,16 @@ func lifeOfAContainer(t *testing.T, h hypervisor) {
 	d.remove(webID)
 	vm.becomesClean()
 	d.remove(dbID)
+	want := []string{
+		"network create front", "container create web", "container create db", "network connect or disconnect web front",
+		"container start web", "exec_start web " + exec, "exec_die web " + exec + " exitCode=2", "container rename shop",
+		"container create " + webID[:12], "container destroy " + webID[:12],
+		"container die shop exitCode=143", "container start shop", "container die shop exitCode=137",
+		"network connect or disconnect shop front", "network destroy front", "container destroy shop", "container destroy db",
+	}
+	if got := <-told; !slices.Equal(got, want) {
+		t.Errorf("the events were\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
 	if left := d.list(executors.NewListExecutorsParams()); len(left) != 0 {
 		t.Errorf("left: %v", left)
 	}

@@ -1,4 +1,5 @@
-// Command config-server serves the configuration of executors and keeps their VMs' key sets equal to it.
+// Command config-server serves the configuration of executors and keeps their VMs' key sets equal to it. With the command backup
+// or restore it copies the store of one that runs, or puts such a copy in place; with token new it lets somebody in.
 package main
 
 import (
@@ -19,14 +20,23 @@ func main() { os.Exit(run(os.Args[1:])) }
 // run answers the exit code: 0 for a clean end, 1 for a failure, 2 for wrong usage.
 func run(args []string) int {
 	var o app.Options
+	var backup backupCommand
+	var restore restoreCommand
+	var token newTokenCommand
 	parser := flags.NewParser(&o, flags.HelpFlag|flags.PassDoubleDash)
 	parser.Name = "config-server"
 	parser.SubcommandsOptional = true
-	if err := addTokenCommand(parser, &o); err != nil {
-		fmt.Fprintln(os.Stderr, "config-server:", err)
-		return 1
+	_, err := parser.AddCommand("backup", "Copy the store of a server that runs", "Copies the store of a server that runs into a file, and checks the copy.", &backup)
+	if err == nil {
+		_, err = parser.AddCommand("restore", "Make a backup the store", "Checks a backup and makes it the store in --data-dir, which no server may use meanwhile.", &restore)
 	}
-	rest, err := parser.ParseArgs(args)
+	if err == nil {
+		err = addTokenCommand(parser, &token)
+	}
+	var rest []string
+	if err == nil {
+		rest, err = parser.ParseArgs(args)
+	}
 	var usage *flags.Error
 	switch {
 	case errors.As(err, &usage) && usage.Type == flags.ErrHelp:
@@ -42,12 +52,13 @@ func run(args []string) int {
 		fmt.Fprintf(os.Stderr, "config-server: unexpected argument %q\n", rest[0])
 		return 2
 	}
-	if parser.Active != nil {
-		return 0 // a command did all there was to do
+	command := app.Run
+	for c := parser.Active; c != nil; c = c.Active {
+		command = map[string]func(context.Context, app.Options) error{"backup": backup.run, "restore": restore.run, "new": token.run}[c.Name]
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := app.Run(ctx, o); err != nil {
+	if err := command(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "config-server:", err)
 		return 1
 	}

@@ -96,18 +96,27 @@ func (o *opinion) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	input, err := o.input(r)
+	if err == nil && resp.StatusCode < 400 {
+		if err := openapi3filter.ValidateRequest(r.Context(), input); err != nil {
+			o.Errorf("%s %s was answered %d, and must not be accepted: %v", r.Method, r.URL, resp.StatusCode, err)
+		}
+		o.mu.Lock()
+		o.seen[input.Route.Operation.OperationID] = true
+		o.mu.Unlock()
+	}
+	if resp.Header.Get("Content-Type") == "application/x-ndjson" {
+		resp.Body = &eventLines{ReadCloser: resp.Body, opinion: o} // it has no end
+		return resp, nil
+	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return nil, err
+	body, readErr := io.ReadAll(resp.Body)
+	if readErr != nil {
+		return nil, readErr
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
-	input, err := o.input(r)
 	if err != nil {
 		return resp, nil //nolint:nilerr // no operation: the edge's own answer
-	}
-	if err := openapi3filter.ValidateRequest(r.Context(), input); err != nil && resp.StatusCode < 400 {
-		o.Errorf("%s %s was answered %d, and must not be accepted: %v", r.Method, r.URL, resp.StatusCode, err)
 	}
 	answer := &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: input, Status: resp.StatusCode, Header: resp.Header, Options: &openapi3filter.Options{IncludeResponseStatus: true},
@@ -115,12 +124,34 @@ func (o *opinion) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := openapi3filter.ValidateResponse(r.Context(), answer.SetBodyBytes(body)); err != nil {
 		o.Errorf("%s %s was answered what is not described: %v", r.Method, r.URL, err)
 	}
-	if resp.StatusCode < 400 {
-		o.mu.Lock()
-		o.seen[input.Route.Operation.OperationID] = true
-		o.mu.Unlock()
-	}
 	return resp, nil
+}
+
+// eventLines is a stream of events, each of which is held against the specification when it is read.
+type eventLines struct {
+	io.ReadCloser
+	opinion *opinion
+	line    []byte // the beginning of one
+}
+
+func (l *eventLines) Read(p []byte) (int, error) {
+	n, err := l.ReadCloser.Read(p)
+	l.line = append(l.line, p[:n]...)
+	for {
+		line, rest, whole := bytes.Cut(l.line, []byte("\n"))
+		if !whole {
+			return n, err
+		}
+		var event any
+		invalid := json.Unmarshal(line, &event)
+		if invalid == nil {
+			invalid = l.opinion.document.Components.Schemas["Event"].Value.VisitJSON(event)
+		}
+		if invalid != nil {
+			l.opinion.Errorf("the feed has what is not described: %v: %s", invalid, line)
+		}
+		l.line = rest
+	}
 }
 
 // operations are the ids of all.

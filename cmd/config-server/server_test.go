@@ -14,6 +14,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/vmexecutor/config-server/models"
 )
 
 // binary is the server as users run it, built once for all tests; built is the directory it is in.
@@ -72,9 +74,22 @@ func start(t *testing.T, dataDir string, env []string, args ...string) *server {
 // launch is start for tests that make their requests by themselves.
 func launch(t *testing.T, dataDir string, env []string, args ...string) *server {
 	t.Helper()
-	args = append([]string{"--port", "0", "--simulator-listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", dataDir}, args...)
-	cmd := exec.Command(binary, args...)
-	cmd.Env = append(os.Environ(), env...)
+	return launchCommand(t, exec.Command(binary), nil, dataDir, env, args...)
+}
+
+// startCommand is start for a server that is run by a command which takes its flags.
+func startCommand(t *testing.T, cmd *exec.Cmd, attr *syscall.SysProcAttr, dataDir string, env []string, args ...string) *server {
+	t.Helper()
+	s := launchCommand(t, cmd, attr, dataDir, env, args...)
+	s.opinion = newOpinion(t, s.api)
+	return s
+}
+
+func launchCommand(t *testing.T, cmd *exec.Cmd, attr *syscall.SysProcAttr, dataDir string, env []string, args ...string) *server {
+	t.Helper()
+	cmd.Args = append(cmd.Args, "--port", "0", "--simulator-listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", dataDir)
+	cmd.Args = append(cmd.Args, args...)
+	cmd.Env, cmd.SysProcAttr = append(os.Environ(), env...), attr
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -180,6 +195,33 @@ func (s *server) try(method, path, body string, headers ...string) (answer, erro
 	defer resp.Body.Close()
 	read, err := io.ReadAll(resp.Body)
 	return answer{status: resp.StatusCode, header: resp.Header, body: read}, err
+}
+
+// watch reads the feed until an event is the last one that is wanted.
+func (s *server) watch(path string, last func(*models.Event) bool) {
+	s.Helper()
+	r, err := s.request("GET", path, "")
+	if err != nil {
+		s.Fatal(err)
+	}
+	resp, err := (&http.Client{Transport: s.opinion}).Do(r)
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer resp.Body.Close()
+	for lines := bufio.NewReader(resp.Body); ; {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			s.Fatalf("GET %s: %d %s: %v", path, resp.StatusCode, line, err)
+		}
+		e := new(models.Event)
+		if err := json.Unmarshal(line, e); err != nil {
+			s.Fatal(err)
+		}
+		if last(e) {
+			return
+		}
+	}
 }
 
 func (s *server) request(method, path, body string, headers ...string) (*http.Request, error) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,44 +12,38 @@ import (
 	"github.com/vmexecutor/config-server/auth"
 )
 
-// newToken is the command that makes a token.
-type newToken struct {
+// newTokenCommand is the command that makes a token.
+type newTokenCommand struct {
 	Role string `long:"role" value-name:"ROLE" required:"yes" description:"What the caller may do: viewer, operator, admin, or vm:<id of an executor>"`
 	Name string `long:"name" value-name:"NAME" required:"yes" description:"Whom the token is for, as logs and events show it"`
-
-	server *app.Options // whose --token-file it is
 }
 
 // addTokenCommand adds config-server token new. It has the server's own --token-file.
-func addTokenCommand(parser *flags.Parser, server *app.Options) error {
+func addTokenCommand(parser *flags.Parser, made *newTokenCommand) error {
 	token, err := parser.AddCommand("token", "Manage bearer tokens", "Manages the file of token hashes that --token-file names.", &struct{}{})
 	if err != nil {
 		return err
 	}
 	_, err = token.AddCommand("new", "Make a token and print it",
-		"Makes a token, adds its hash to the file that --token-file names, and prints the token: once, as nothing keeps it. A running server knows it from its next request on.",
-		&newToken{server: server})
+		"Makes a token, adds its hash to the file that --token-file names, and prints the token: once, as nothing keeps it. A running server knows it from its next request on.", made)
 	return err
 }
 
-// Execute prints the token alone, so that a shell can take it.
-func (c *newToken) Execute(args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("unexpected argument %q", args[0])
-	}
-	if c.server.TokenFile == "" {
+// run prints the token alone, so that a shell can take it.
+func (c *newTokenCommand) run(_ context.Context, server app.Options) error {
+	if server.TokenFile == "" {
 		return errors.New("--token-file: must name the file that the token's hash is added to")
 	}
 	p, err := auth.NewPrincipal(c.Name, c.Role)
 	if err != nil {
 		return err
 	}
-	token, err := auth.NewToken(c.server.TokenFile, p)
+	token, err := auth.NewToken(server.TokenFile, p)
 	if err != nil {
 		return fmt.Errorf("--token-file: %w", err)
 	}
 	if _, err := fmt.Fprintln(os.Stdout, token); err != nil {
-		return fmt.Errorf("the token was made but could not be printed: remove the last line of %s: %w", c.server.TokenFile, err)
+		return fmt.Errorf("the token was made but could not be printed: remove the last line of %s: %w", server.TokenFile, err)
 	}
 	return nil
 }

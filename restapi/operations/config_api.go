@@ -18,6 +18,7 @@ import (
 	"github.com/vmexecutor/config-server/restapi/operations/endpoints"
 	"github.com/vmexecutor/config-server/restapi/operations/execs"
 	"github.com/vmexecutor/config-server/restapi/operations/executors"
+	"github.com/vmexecutor/config-server/restapi/operations/feed"
 	"github.com/vmexecutor/config-server/restapi/operations/mounts"
 	"github.com/vmexecutor/config-server/restapi/operations/networks"
 	"github.com/vmexecutor/config-server/restapi/operations/push"
@@ -47,6 +48,7 @@ func NewConfigAPI(spec *loads.Document) *ConfigAPI {
 
 		JSONConsumer: runtime.JSONConsumer(),
 
+		BinProducer:  runtime.ByteStreamProducer(),
 		JSONProducer: runtime.JSONProducer(),
 
 		ExecutorsCreateExecutorHandler: executors.CreateExecutorHandlerFunc(func(params executors.CreateExecutorParams) (executors.CreateExecutorResponder, error) {
@@ -101,6 +103,12 @@ func NewConfigAPI(spec *loads.Document) *ConfigAPI {
 			_ = params
 
 			return vm.DeleteVMNotImplemented(), nil
+		}),
+
+		SystemGetBackupHandler: system.GetBackupHandlerFunc(func(params system.GetBackupParams) (system.GetBackupResponder, error) {
+			_ = params
+
+			return system.GetBackupNotImplemented(), nil
 		}),
 
 		EndpointsGetEndpointHandler: endpoints.GetEndpointHandlerFunc(func(params endpoints.GetEndpointParams) (endpoints.GetEndpointResponder, error) {
@@ -300,6 +308,12 @@ func NewConfigAPI(spec *loads.Document) *ConfigAPI {
 
 			return vm.PutVMNotImplemented(), nil
 		}),
+
+		FeedWatchHandler: feed.WatchHandlerFunc(func(params feed.WatchParams) (feed.WatchResponder, error) {
+			_ = params
+
+			return feed.WatchNotImplemented(), nil
+		}),
 	}
 }
 
@@ -320,7 +334,7 @@ func NewConfigAPI(spec *loads.Document) *ConfigAPI {
 // Further words are modifiers: `non-persistent` fields are delivered only while the VM is on, `secret` ones are sealed.
 //
 // Every failure is an `application/problem+json` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent
-// scalars have their zero value; answers say `[]` and `{}` and never `null`.
+// scalars have their zero value; answers say `[]` and `{}` and never `null`. 507 says that the server's disk is full: nothing was changed, and the same request will do once there is room.
 //
 // Callers show who they are with a bearer token or a client certificate (401 otherwise), unless the server serves this machine alone. What a
 // caller's role does not have is refused (403) before anything about the resource is looked at. The guest of a VM hears 404 of all that is not
@@ -354,8 +368,12 @@ type ConfigAPI struct {
 	//   - application/merge-patch+json
 	JSONConsumer runtime.Consumer
 
+	// BinProducer registers a producer for the following mime types:
+	//   - application/octet-stream
+	BinProducer runtime.Producer
 	// JSONProducer registers a producer for the following mime types:
 	//   - application/json
+	//   - application/x-ndjson
 	JSONProducer runtime.Producer
 
 	// ExecutorsCreateExecutorHandler sets the operation handler for the create executor operation
@@ -376,6 +394,8 @@ type ConfigAPI struct {
 	SessionsDeleteSessionHandler sessions.DeleteSessionHandler
 	// VMDeleteVMHandler sets the operation handler for the delete VM operation
 	VMDeleteVMHandler vm.DeleteVMHandler
+	// SystemGetBackupHandler sets the operation handler for the get backup operation
+	SystemGetBackupHandler system.GetBackupHandler
 	// EndpointsGetEndpointHandler sets the operation handler for the get endpoint operation
 	EndpointsGetEndpointHandler endpoints.GetEndpointHandler
 	// ExecsGetExecHandler sets the operation handler for the get exec operation
@@ -442,6 +462,8 @@ type ConfigAPI struct {
 	SessionsPutSessionHandler sessions.PutSessionHandler
 	// VMPutVMHandler sets the operation handler for the put VM operation
 	VMPutVMHandler vm.PutVMHandler
+	// FeedWatchHandler sets the operation handler for the watch operation
+	FeedWatchHandler feed.WatchHandler
 
 	// ServeError is called when an error is received, there is a default handler
 	// but you can set your own with this
@@ -515,6 +537,9 @@ func (o *ConfigAPI) Validate() error {
 		unregistered = append(unregistered, "JSONConsumer")
 	}
 
+	if o.BinProducer == nil {
+		unregistered = append(unregistered, "BinProducer")
+	}
 	if o.JSONProducer == nil {
 		unregistered = append(unregistered, "JSONProducer")
 	}
@@ -545,6 +570,9 @@ func (o *ConfigAPI) Validate() error {
 	}
 	if o.VMDeleteVMHandler == nil {
 		unregistered = append(unregistered, "vm.DeleteVMHandler")
+	}
+	if o.SystemGetBackupHandler == nil {
+		unregistered = append(unregistered, "system.GetBackupHandler")
 	}
 	if o.EndpointsGetEndpointHandler == nil {
 		unregistered = append(unregistered, "endpoints.GetEndpointHandler")
@@ -645,6 +673,9 @@ func (o *ConfigAPI) Validate() error {
 	if o.VMPutVMHandler == nil {
 		unregistered = append(unregistered, "vm.PutVMHandler")
 	}
+	if o.FeedWatchHandler == nil {
+		unregistered = append(unregistered, "feed.WatchHandler")
+	}
 
 	if len(unregistered) > 0 {
 		return fmt.Errorf("missing registration: %s", strings.Join(unregistered, ", "))
@@ -695,8 +726,13 @@ func (o *ConfigAPI) ConsumersFor(mediaTypes []string) map[string]runtime.Consume
 func (o *ConfigAPI) ProducersFor(mediaTypes []string) map[string]runtime.Producer {
 	result := make(map[string]runtime.Producer, len(mediaTypes))
 	for _, mt := range mediaTypes {
-		if mt == "application/json" {
+		switch mt {
+		case "application/octet-stream":
+			result["application/octet-stream"] = o.BinProducer
+		case "application/json":
 			result["application/json"] = o.JSONProducer
+		case "application/x-ndjson":
+			result["application/x-ndjson"] = o.JSONProducer
 		}
 
 		if p, ok := o.customProducers[mt]; ok {
@@ -774,6 +810,10 @@ func (o *ConfigAPI) initHandlerCache() {
 		o.handlers["DELETE"] = make(map[string]http.Handler)
 	}
 	o.handlers["DELETE"]["/v1/executors/{id}/vm"] = vm.NewDeleteVM(o.context, o.VMDeleteVMHandler)
+	if o.handlers["GET"] == nil {
+		o.handlers["GET"] = make(map[string]http.Handler)
+	}
+	o.handlers["GET"]["/v1/backup"] = system.NewGetBackup(o.context, o.SystemGetBackupHandler)
 	if o.handlers["GET"] == nil {
 		o.handlers["GET"] = make(map[string]http.Handler)
 	}
@@ -906,6 +946,10 @@ func (o *ConfigAPI) initHandlerCache() {
 		o.handlers["PUT"] = make(map[string]http.Handler)
 	}
 	o.handlers["PUT"]["/v1/executors/{id}/vm"] = vm.NewPutVM(o.context, o.VMPutVMHandler)
+	if o.handlers["GET"] == nil {
+		o.handlers["GET"] = make(map[string]http.Handler)
+	}
+	o.handlers["GET"]["/v1/watch"] = feed.NewWatch(o.context, o.FeedWatchHandler)
 }
 
 // Serve creates a http handler to serve the API over HTTP

@@ -3,6 +3,8 @@ package bolt
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
+	"hash/crc32"
 	"iter"
 
 	"go.etcd.io/bbolt"
@@ -19,15 +21,20 @@ type snapshot struct {
 func (s snapshot) Revision() uint64 { return s.revision }
 
 func (s snapshot) Get(key string) (store.KV, bool, error) {
-	revision, value := split(s.keys.Get([]byte(key)))
-	return store.KV{Key: key, Value: value, Revision: revision}, revision > 0, nil
+	k := []byte(key)
+	stored := s.keys.Get(k)
+	if stored == nil {
+		return store.KV{Key: key}, false, nil
+	}
+	revision, value, err := unseal(k, stored)
+	return store.KV{Key: key, Value: value, Revision: revision}, err == nil, err
 }
 
 func (s snapshot) Range(prefix string) iter.Seq2[store.KV, error] {
 	return func(yield func(store.KV, error) bool) {
 		for k, v := range below(s.keys, prefix) {
-			revision, value := split(v)
-			if !yield(store.KV{Key: string(k), Value: value, Revision: revision}, nil) {
+			revision, value, err := unseal(k, v)
+			if !yield(store.KV{Key: string(k), Value: value, Revision: revision}, err) || err != nil {
 				return
 			}
 		}
@@ -48,42 +55,80 @@ func below(keys *bbolt.Bucket, prefix string) iter.Seq2[[]byte, []byte] {
 
 func holds(keys *bbolt.Bucket, c store.Compare) bool {
 	if !c.Prefix {
-		revision, _ := split(keys.Get([]byte(c.Key)))
-		return revision == c.Revision
+		return revisionOf(keys.Get([]byte(c.Key))) == c.Revision
 	}
 	for _, v := range below(keys, c.Key) {
-		if revision, _ := split(v); revision > c.Revision {
+		if revisionOf(v) > c.Revision {
 			return false
 		}
 	}
 	return true
 }
 
-func apply(keys *bbolt.Bucket, op store.Op, revision uint64) error {
-	if op.Value == nil {
-		return keys.Delete([]byte(op.Key))
+// sealed is what stands before a value: the revision that wrote it in 8 bytes, and in 4 a checksum of all three.
+const sealed = 12
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func checksum(parts ...[]byte) (sum uint32) {
+	for _, p := range parts {
+		sum = crc32.Update(sum, castagnoli, p)
 	}
-	stored := make([]byte, 0, 8+len(op.Value))
-	stored = binary.BigEndian.AppendUint64(stored, revision)
-	return keys.Put([]byte(op.Key), append(stored, op.Value...))
+	return sum
 }
 
-// number is a revision as it is stored: its order is that of its bytes.
-func number(revision uint64) []byte { return binary.BigEndian.AppendUint64(nil, revision) }
-
-// revisionOfKey reads a key of the log.
-func revisionOfKey(k []byte) uint64 { return binary.BigEndian.Uint64(k) }
-
-// split takes the revision off what is stored for a key; 0 when nothing is.
-func split(stored []byte) (uint64, []byte) {
-	if len(stored) < 8 {
-		return 0, nil
-	}
-	return binary.BigEndian.Uint64(stored), stored[8:]
+// seal makes what is stored for a key.
+func seal(key []byte, revision uint64, value []byte) []byte {
+	stored := make([]byte, 8, sealed+len(value))
+	binary.BigEndian.PutUint64(stored, revision)
+	stored = binary.BigEndian.AppendUint32(stored, checksum(key, stored, value))
+	return append(stored, value...)
 }
 
-// revisionOf is that of the last commit.
-func revisionOf(tx *bbolt.Tx) uint64 {
-	revision, _ := split(tx.Bucket(metaBucket).Get(revisionKey))
-	return revision
+// unseal takes apart what is stored for a key, and refuses what is not what was written.
+func unseal(key, stored []byte) (revision uint64, value []byte, err error) {
+	if len(stored) < sealed || checksum(key, stored[:8], stored[sealed:]) != binary.BigEndian.Uint32(stored[8:]) {
+		return 0, nil, fmt.Errorf("%w: what is stored for %q is not what was written", store.ErrDamaged, key)
+	}
+	return revisionOf(stored), stored[sealed:], nil
+}
+
+// revisionOf is the revision of what is stored for a key; 0 when nothing is.
+func revisionOf(stored []byte) uint64 {
+	if len(stored) < sealed {
+		return 0
+	}
+	return binary.BigEndian.Uint64(stored)
+}
+
+// checksumOf is what a key adds to the sum of all.
+func checksumOf(stored []byte) uint64 {
+	if len(stored) < sealed {
+		return 0
+	}
+	return uint64(binary.BigEndian.Uint32(stored[8:]))
+}
+
+// state is what an engine knows beside keys and log. It changes with each commit.
+type state struct {
+	revision uint64 // of the last commit
+	sum      uint64 // of the checksums of all keys: tells when one is missing
+	total    int64  // bytes that all commits ever took in the log
+}
+
+func stateOf(tx *bbolt.Tx) (state, error) { return decodeState(tx.Bucket(metaBucket).Get(stateKey)) }
+
+func (s state) encode() []byte {
+	b := binary.BigEndian.AppendUint64(nil, s.revision)
+	b = binary.BigEndian.AppendUint64(b, s.sum)
+	b = binary.BigEndian.AppendUint64(b, uint64(s.total)) //nolint:gosec // never negative
+	return binary.BigEndian.AppendUint32(b, checksum(b))
+}
+
+func decodeState(b []byte) (state, error) {
+	if len(b) != 28 || checksum(b[:24]) != binary.BigEndian.Uint32(b[24:]) {
+		return state{}, fmt.Errorf("%w: its revision cannot be read", store.ErrDamaged)
+	}
+	total := int64(binary.BigEndian.Uint64(b[16:])) //nolint:gosec // as it was encoded
+	return state{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), total}, nil
 }

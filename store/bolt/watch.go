@@ -1,6 +1,7 @@
 package bolt
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"iter"
@@ -56,23 +57,30 @@ func (e *Engine) Watch(ctx context.Context, after uint64) iter.Seq2[store.Change
 // since reads some commits after a revision.
 func (e *Engine) since(after uint64) ([]store.Change, error) {
 	var changes []store.Change
-	err := e.db.View(func(tx *bbolt.Tx) error {
-		switch revision := revisionOf(tx); {
-		case after > revision:
-			return fmt.Errorf("watch from revision %d, when the last is %d: %w", after, revision, store.ErrFuture)
-		case after == revision:
+	err := e.view(func(tx *bbolt.Tx) error {
+		s, err := stateOf(tx)
+		switch {
+		case err != nil:
+			return err
+		case after > s.revision:
+			return fmt.Errorf("watch from revision %d, when the last is %d: %w", after, s.revision, store.ErrFuture)
+		case after == s.revision:
 			return nil
 		}
 		cursor := tx.Bucket(logBucket).Cursor()
 		k, v := cursor.Seek(number(after + 1))
-		if k == nil || revisionOfKey(k) != after+1 {
+		if !bytes.Equal(k, number(after+1)) {
 			return fmt.Errorf("watch from revision %d: %w", after, store.ErrCompacted)
 		}
 		for size := 0; k != nil && len(changes) < batchCommits && size < batchBytes; k, v = cursor.Next() {
-			changes = append(changes, store.Change{Revision: revisionOfKey(k), Event: slices.Clone(v)})
+			l, err := decodeEntry(k, v)
+			if err != nil {
+				return err
+			}
+			changes = append(changes, store.Change{Revision: l.revision, Event: slices.Clone(l.event)})
 			size += len(v)
 		}
 		return nil
 	})
-	return changes, translate(err)
+	return changes, err
 }

@@ -144,34 +144,6 @@ func watchEnds(t *testing.T, s *suite) {
 	}
 }
 
-func watchRefusesWhatItCannotGive(t *testing.T, s *suite) {
-	if _, err := s.first(1); !errors.Is(err, store.ErrFuture) {
-		t.Errorf("from 1 of nothing: %v", err)
-	}
-	const last = History + 20
-	for range last {
-		s.put("a", "x")
-	}
-	check := func() {
-		t.Helper()
-		if _, err := s.first(last - History - 1); !errors.Is(err, store.ErrCompacted) {
-			t.Errorf("before the history: %v", err)
-		}
-		if _, err := s.first(0); !errors.Is(err, store.ErrCompacted) {
-			t.Errorf("from the start: %v", err)
-		}
-		if c, err := s.first(last - History); err != nil || c.Revision != last-History+1 {
-			t.Errorf("the oldest in the history: %d %v", c.Revision, err)
-		}
-		if _, err := s.first(last + 1); !errors.Is(err, store.ErrFuture) {
-			t.Errorf("from the future: %v", err)
-		}
-	}
-	check()
-	s.reopen()
-	check()
-}
-
 // aReaderLeftBehindIsTold: a reader that is slower than the history is long gets an error and no gap.
 func aReaderLeftBehindIsTold(t *testing.T, s *suite) {
 	s.put("a", "0")
@@ -188,9 +160,7 @@ func aReaderLeftBehindIsTold(t *testing.T, s *suite) {
 			return
 		}
 		if at = c.Revision; at == 1 {
-			for range History + 10 {
-				s.put("a", "x")
-			}
+			s.fill(history+10, 10)
 		}
 	}
 	t.Errorf("the watch ended at %d without an error", at)

@@ -28,7 +28,10 @@ func NewGetExecutor(ctx *middleware.Context, handler GetExecutorHandler) *GetExe
 
 // GetExecutor swagger:route GET /v1/executors/{id} executors getExecutor
 //
-// Get an executor
+// # Get an executor, or wait until it changes
+//
+// With `wait` the answer comes as soon as the executor is other than the caller knows it by `since` or `If-None-Match`, of which one must be there: then with 200, and with 304 when the
+// time is over. A server that is about to stop answers 304 before. 404 comes as soon as the executor is deleted. With both, news is what is new by both.
 type GetExecutor struct {
 	Context *middleware.Context
 	Handler GetExecutorHandler

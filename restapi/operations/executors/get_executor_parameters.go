@@ -6,8 +6,10 @@ import (
 	"net/http"
 
 	"github.com/go-openapi/errors"
+	"github.com/go-openapi/runtime"
 	"github.com/go-openapi/runtime/middleware"
 	"github.com/go-openapi/strfmt"
+	"github.com/go-openapi/swag/conv"
 	"github.com/go-openapi/validate"
 )
 
@@ -35,6 +37,15 @@ type GetExecutorParams struct {
 	// Pattern: ^[A-Za-z0-9][A-Za-z0-9_.-]*$
 	// In: path
 	ID string
+	// The executor's `revision` that the caller knows, or any later one of the store: as long as the executor's is not above it the answer is 304. A revision that has not been yet is
+	// an error (400).
+	//
+	// In: query
+	Since *uint64
+	// How long to wait for news, such as `30s` or `1m30s`; at most 5 minutes.
+	// Max Length: 16
+	// In: query
+	Wait *string
 }
 
 // BindRequest both binds and validates a request, it assumes that complex things implement a Validatable(strfmt.Registry) error interface
@@ -45,6 +56,7 @@ func (o *GetExecutorParams) BindRequest(r *http.Request, route *middleware.Match
 	var res []error
 
 	o.HTTPRequest = r
+	qs := runtime.Values(r.URL.Query())
 
 	if err := o.bindIfNoneMatch(r.Header[http.CanonicalHeaderKey("If-None-Match")], true, route.Formats); err != nil {
 		res = append(res, err)
@@ -52,6 +64,16 @@ func (o *GetExecutorParams) BindRequest(r *http.Request, route *middleware.Match
 
 	rID, rhkID, _ := route.Params.GetOK("id")
 	if err := o.bindID(rID, rhkID, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
+	qSince, qhkSince, _ := qs.GetOK("since")
+	if err := o.bindSince(qSince, qhkSince, route.Formats); err != nil {
+		res = append(res, err)
+	}
+
+	qWait, qhkWait, _ := qs.GetOK("wait")
+	if err := o.bindWait(qWait, qhkWait, route.Formats); err != nil {
 		res = append(res, err)
 	}
 	if len(res) > 0 {
@@ -103,6 +125,61 @@ func (o *GetExecutorParams) validateID(formats strfmt.Registry) error {
 	}
 
 	if err := validate.Pattern("id", "path", o.ID, `^[A-Za-z0-9][A-Za-z0-9_.-]*$`); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// bindSince binds and validates parameter Since from query.
+func (o *GetExecutorParams) bindSince(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+	// AllowEmptyValue: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+
+	value, err := conv.ConvertUint64(raw)
+	if err != nil {
+		return errors.InvalidType("since", "query", "uint64", raw)
+	}
+	o.Since = &value
+
+	return nil
+}
+
+// bindWait binds and validates parameter Wait from query.
+func (o *GetExecutorParams) bindWait(rawData []string, hasKey bool, formats strfmt.Registry) error {
+	var raw string
+	if len(rawData) > 0 {
+		raw = rawData[len(rawData)-1]
+	}
+
+	// Required: false
+	// AllowEmptyValue: false
+
+	if raw == "" { // empty values pass all other validations
+		return nil
+	}
+	o.Wait = &raw
+
+	if err := o.validateWait(formats); err != nil {
+		return err
+	}
+
+	return nil
+}
+
+// validateWait carries out validations for parameter Wait
+func (o *GetExecutorParams) validateWait(formats strfmt.Registry) error {
+
+	if err := validate.MaxLength("wait", "query", *o.Wait, 16); err != nil {
 		return err
 	}
 

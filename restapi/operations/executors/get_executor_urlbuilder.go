@@ -7,11 +7,16 @@ import (
 	"net/url"
 	golangswaggerpaths "path"
 	"strings"
+
+	"github.com/go-openapi/swag/conv"
 )
 
 // GetExecutorURL generates an URL for the get executor operation
 type GetExecutorURL struct {
 	ID string
+
+	Since *uint64
+	Wait  *string
 
 	_basePath string
 	// avoid unkeyed usage
@@ -51,6 +56,26 @@ func (o *GetExecutorURL) Build() (*url.URL, error) {
 		_basePath = "/"
 	}
 	_result.Path = golangswaggerpaths.Join(_basePath, _path)
+
+	qs := make(url.Values)
+
+	var sinceQ string
+	if o.Since != nil {
+		sinceQ = conv.FormatUinteger(*o.Since)
+	}
+	if sinceQ != "" {
+		qs.Set("since", sinceQ)
+	}
+
+	var waitQ string
+	if o.Wait != nil {
+		waitQ = *o.Wait
+	}
+	if waitQ != "" {
+		qs.Set("wait", waitQ)
+	}
+
+	_result.RawQuery = qs.Encode()
 
 	return &_result, nil
 }

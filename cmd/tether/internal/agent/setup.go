@@ -112,25 +112,33 @@ func (s *setup) act(a action) error {
 	}
 }
 
-// within waits for work that cannot be ended, and goes on without it after a while. How it ends is told either way.
-func (s *setup) within(limit time.Duration, a action, work func() error) error {
+// within waits for work that cannot be ended, and goes on without it after a while. How it ends is told either way, and
+// done is called when it succeeds.
+func (s *setup) within(limit time.Duration, a action, work func() error, done func()) error {
 	ended := make(chan error, 1)
 	go func() { ended <- work() }()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
 	case err := <-ended:
+		if err == nil {
+			done()
+		}
 		return err
 	case <-timer.C:
 	case <-s.ctx.Done():
 		return nil
 	}
 	go func() {
-		if err := <-ended; err != nil {
-			s.box.put(func() { s.failed(a, err) })
-			return
-		}
-		s.log.Info("it came to an end after all", "what", string(a.kind), "name", a.name)
+		err := <-ended
+		s.box.put(func() {
+			if err != nil {
+				s.failed(a, err)
+				return
+			}
+			s.log.Info("it came to an end after all", "what", string(a.kind), "name", a.name)
+			done()
+		})
 	}()
 	return fmt.Errorf("it takes longer than %s, and is not waited for any more", limit)
 }
@@ -141,11 +149,10 @@ func (s *setup) attach(a action) error {
 		return fmt.Errorf("%s could not be detached: the change waits for the next boot", at)
 	}
 	ctx := s.ctx
-	err := s.within(mountLimit, a, func() error { return mounts.Attach(ctx, m) })
+	err := s.within(mountLimit, a, func() error { return mounts.Attach(ctx, m) }, func() { s.mounted[a.name] = m.Path })
 	if err != nil {
 		return fmt.Errorf("%s at %s: %w", m.Source, m.Path, err)
 	}
-	s.mounted[a.name] = m.Path
 	return nil
 }
 
@@ -188,6 +195,9 @@ func (s *setup) join(a action) error {
 		return err
 	}
 	s.assigned(a.name, *config.IP, executor.AssignedNetwork{})
+	if had != nil && len(had.nameservers) > 0 { // of a lease that it has no more
+		return s.resolve()
+	}
 	return nil
 }
 

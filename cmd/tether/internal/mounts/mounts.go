@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/moby/sys/mount"
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"github.com/vmexecutor/config-server/executor"
@@ -40,6 +41,9 @@ func Attach(ctx context.Context, m executor.MountSpec) error {
 	if err := os.MkdirAll(m.Path, 0o755); err != nil { //nolint:gosec // as any directory of the system
 		return err
 	}
+	if there(source, m.Path) { // from an earlier agent of this boot
+		return nil
+	}
 	if err := mount.Mount(source, m.Path, kind, options); err != nil {
 		var errno syscall.Errno
 		if errors.As(err, &errno) { // the error itself shows all options
@@ -48,6 +52,12 @@ func Attach(ctx context.Context, m executor.MountSpec) error {
 		return fmt.Errorf("mount %s: %w", kind, err)
 	}
 	return nil
+}
+
+// there reports whether a source is what one sees at a path.
+func there(source, at string) bool {
+	found, err := mountinfo.GetMounts(mountinfo.SingleEntryFilter(path.Clean(at)))
+	return err == nil && len(found) > 0 && found[0].Source == source
 }
 
 // Detach unmounts what is at a path, if anything is. It fails while that is in use.
@@ -68,7 +78,7 @@ func resolve(ctx context.Context, m executor.MountSpec) (source, kind, options s
 		return nfs(ctx, m)
 	case "tmpfs":
 		u := url.URL(m.Source)
-		return "tmpfs", "tmpfs", join(append(parameters(&u), m.Mode)), nil
+		return "tether", "tmpfs", join(append(parameters(&u), m.Mode)), nil
 	default:
 		return "", "", "", fmt.Errorf("sources of the scheme %s are not known here", m.Source.Scheme)
 	}

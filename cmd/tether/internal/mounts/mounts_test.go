@@ -59,7 +59,7 @@ func TestResolve(t *testing.T) {
 		{"nfs://192.0.2.7/export/shop?vers=3&ro", "noatime", "192.0.2.7:/export/shop", "nfs", "ro,vers=3,addr=192.0.2.7,nolock,noatime"},
 		{"nfs://user:s3cret@192.0.2.7:2050/x", "", "192.0.2.7:/x", "nfs", "addr=192.0.2.7,vers=4.2,nolock,port=2050"},
 		{"nfs://[2001:db8::7]/x?lock", "", "[2001:db8::7]:/x", "nfs", "lock,addr=2001:db8::7,vers=4.2"},
-		{"tmpfs:///?size=1m", "ro", "tmpfs", "tmpfs", "size=1m,ro"},
+		{"tmpfs:///?size=1m", "ro", "tether", "tmpfs", "size=1m,ro"},
 	} {
 		source, err := executor.ParseSource(tc.source)
 		if err != nil {

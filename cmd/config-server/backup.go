@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/vmexecutor/config-server/apiclient"
+	"github.com/vmexecutor/config-server/app"
+	"github.com/vmexecutor/config-server/client/system"
+)
+
+// backupCommand copies the store of a server that runs.
+type backupCommand struct {
+	Address string `long:"address" value-name:"URL" description:"The server, http://host:port or unix:///path; without it the one that --host, --port and --socket-path of this command line would start"`
+	Args    struct {
+		File string `positional-arg-name:"FILE" description:"Where the copy goes. A file that is there is replaced once the copy is whole"`
+	} `positional-args:"yes" required:"yes"`
+}
+
+func (c *backupCommand) run(ctx context.Context, o app.Options) error {
+	address := c.Address
+	switch {
+	case address != "":
+	case o.SocketPath != "":
+		path, err := filepath.Abs(o.SocketPath)
+		if err != nil {
+			return err
+		}
+		address = "unix://" + path
+	default:
+		address = "http://" + net.JoinHostPort(o.Host, strconv.Itoa(int(o.Port)))
+	}
+	contents, err := save(ctx, address, c.Args.File)
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	fmt.Printf("%s: %s\n", c.Args.File, contents)
+	return nil
+}
+
+// save copies a server's store to a file, which only this user can read. It has that name only once it is whole and on disk.
+func save(ctx context.Context, address, file string) (contents app.Contents, err error) {
+	server, err := apiclient.New(address)
+	if err != nil {
+		return contents, err
+	}
+	defer server.Close()
+	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*") // mode 0600
+	if err != nil {
+		return contents, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(f.Name()))
+		}
+	}()
+	_, err = server.System.GetBackupContext(ctx, system.NewGetBackupParams().WithTimeout(0), f)
+	if err == nil {
+		err = f.Sync()
+	} else {
+		err = errors.New(apiclient.Describe(err))
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return contents, err
+	}
+	if contents, err = app.CheckBackup(f.Name()); err != nil {
+		return contents, fmt.Errorf("what came is no backup: %w", err)
+	}
+	if err = os.Rename(f.Name(), file); err != nil {
+		return contents, err
+	}
+	return contents, syncDir(filepath.Dir(file))
+}
+
+// syncDir makes it durable that a file has its name.
+func syncDir(dir string) error {
+	d, err := os.Open(dir) //nolint:gosec // the operator's choice
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// restoreCommand makes a backup the store.
+type restoreCommand struct {
+	Replace bool `long:"replace" description:"Replace the store that is in the data directory"`
+	Args    struct {
+		File string `positional-arg-name:"FILE" description:"What the backup command wrote"`
+	} `positional-args:"yes" required:"yes"`
+}
+
+func (c *restoreCommand) run(_ context.Context, o app.Options) error {
+	contents, err := app.Restore(c.Args.File, o.DataDir, c.Replace)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s: %s\n", o.DataDir, contents)
+	return nil
+}

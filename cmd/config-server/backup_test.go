@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// command runs the binary to its end.
+func command(t *testing.T, args ...string) (output string, err error) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), binary, args...).CombinedOutput()
+	return string(out), err
+}
+
+func (s *server) document(id string) map[string]any {
+	s.Helper()
+	var doc map[string]any
+	s.expect(200, "GET", "/v1/executors/"+id, "", &doc)
+	return doc
+}
+
+// TestBackupAndRestore: a copy of a server that is written to meanwhile becomes the store of another one.
+func TestBackupAndRestore(t *testing.T) {
+	dir, socket := t.TempDir(), filepath.Join(t.TempDir(), "api.sock")
+	s := start(t, dir, nil, "--socket-path", socket)
+	s.expect(201, "POST", "/v1/executors", `{"id": "web", "hostname": "web", "key": "c2VjcmV0"}`, nil)
+	want := s.document("web")
+
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	for i := range 4 {
+		clients.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+					s.do("PUT", fmt.Sprintf("/v1/executors/x%d", i), fmt.Sprintf(`{"hostname": "h%d"}`, n))
+				}
+			}
+		})
+	}
+	files := t.TempDir()
+	first, second := filepath.Join(files, "first"), filepath.Join(files, "second")
+	for file, args := range map[string][]string{first: {"backup", "--address", s.api}, second: {"--socket-path", socket, "backup"}} {
+		for range 2 { // the second time it replaces the first
+			if out, err := command(t, append(args, file)...); err != nil || !strings.Contains(out, "revision") {
+				t.Fatalf("%v: %v\n%s", args, err, out)
+			}
+		}
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v %v", file, info.Mode(), err)
+		}
+	}
+	close(stop)
+	clients.Wait()
+	if entries, err := os.ReadDir(files); err != nil || len(entries) != 2 {
+		t.Errorf("there are %v: %v", entries, err)
+	}
+
+	if out, err := command(t, "restore", "--data-dir", dir, "--replace", first); err == nil || !strings.Contains(out, "another server uses") {
+		t.Errorf("into a store that is in use: %v\n%s", err, out)
+	}
+	s.terminate()
+	if out, err := command(t, "restore", "--data-dir", dir, first); err == nil || !strings.Contains(out, "has a store already") {
+		t.Errorf("over a store: %v\n%s", err, out)
+	}
+	other := filepath.Join(t.TempDir(), "data")
+	for _, args := range [][]string{{"restore", "--data-dir", other, second}, {"restore", "--data-dir", dir, "--replace", first}} {
+		if out, err := command(t, args...); err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+		r := start(t, args[2], nil)
+		if got := r.document("web"); fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("restored was %v, want %v", got, want)
+		}
+		// What comes now is later than all that was ever answered.
+		var now struct{ Revision uint64 }
+		if r.expect(201, "POST", "/v1/executors", `{"id": "new"}`, &now); now.Revision < 1_000_000_000 {
+			t.Errorf("the next revision is %d", now.Revision)
+		}
+		r.terminate()
+	}
+}
+
+// TestBackupsThatFail leave nothing behind that looks like one.
+func TestBackupsThatFail(t *testing.T) {
+	s := start(t, "none", nil)
+	dir := t.TempDir()
+	file := filepath.Join(dir, "backup")
+	for says, args := range map[string][]string{
+		"memory":   {"backup", "--address", s.api, file},
+		"refused":  {"backup", "--address", "http://127.0.0.1:1", file},
+		"address":  {"backup", "--address", "nowhere", file},
+		"FILE":     {"backup"},
+		"no such":  {"backup", "--address", s.api, filepath.Join(dir, "none", "backup")},
+		"data-dir": {"restore", "--data-dir", "none", file},
+	} {
+		out, err := command(t, args...)
+		if err == nil || !strings.Contains(out, says) {
+			t.Errorf("%v: %v\n%s", args, err, out)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("there are %v: %v", entries, err)
+	}
+	if _, err := os.Stat("none"); err == nil {
+		t.Error("none is a directory")
+	}
+	s.terminate()
+}
+
+// TestADamagedStore: the server does not start on it, says why, and leaves it as it is.
+func TestADamagedStore(t *testing.T) {
+	dir := t.TempDir()
+	s := start(t, dir, nil)
+	s.expect(201, "POST", "/v1/executors", `{"id": "web", "hostname": "web"}`, nil)
+	s.terminate()
+	path := filepath.Join(dir, "store.db")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := bytes.ReplaceAll(good, []byte(`"hostname":"web"`), []byte(`"hostname":"wab"`))
+	if bytes.Equal(flipped, good) {
+		t.Fatal("the file has no document")
+	}
+	for what, content := range map[string][]byte{"flipped": flipped, "cut": good[:3*os.Getpagesize()], "empty": {}, "zeroed": make([]byte, len(good))} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := command(t, "--port", "0", "--simulator-listen", "127.0.0.1:0", "--data-dir", dir)
+		if err == nil || !strings.Contains(out, "the store is damaged") || strings.Contains(out, "panic") {
+			t.Errorf("a store that is %s: %v\n%s", what, err, out)
+		}
+		if after, err := os.ReadFile(path); err != nil || string(after) != string(content) {
+			t.Errorf("a store that is %s was changed: %v", what, err)
+		}
+	}
+}
