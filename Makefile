@@ -26,7 +26,7 @@ build: ## build bin/config-server, and bin/tether for guests
 	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '-s -w' -o bin/ ./cmd/tether
 
 test: ## run all tests; needs Go alone
-	go test ./...
+	go test -timeout 20m ./...
 
 test-system: ## run the tests that need Debian packages: curl, chromium, and QEMU with a kernel for its VMs
 	go test -count=1 -p 1 -tags system -timeout 60m -run '^TestSystem' ./cmd/... ./vm/qemu

@@ -124,5 +124,6 @@ func (r *Reconciler) undisturbed(ctx context.Context, t task) bool {
 		return false
 	}
 	state, err := driver.Observe(ctx, row.instance)
-	return err == nil && state.Version == row.version && state.Epoch == row.epoch && state.Power == row.power && state.Booting == row.booting
+	return err == nil && state.Version == row.version && state.Epoch == row.epoch && state.Power == row.power && state.Booting == row.booting &&
+		sumOf(state.Keys) == row.sum // the version may be known before the keys are
 }

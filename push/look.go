@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/vmexecutor/config-server/executor"
@@ -169,6 +170,23 @@ func (l *look) fresh() bool {
 	return !l.hosted && l.moved() && !(vm.Power(seen.Power) == vm.PowerOff && l.state.Power == vm.PowerOn)
 }
 
+// reverted reports whether keys went back, or went, that no guest can write. vSphere need not show a VM's keys and its power at
+// once: what a guest's keys were before is then no report, though the VM seems to run.
+func (l *look) reverted(was pushed) bool {
+	if was == nil {
+		return false
+	}
+	d := extraconfig.Diff(l.observed, l.desired)
+	drifted := func(p extraconfig.Pair, desired bool) bool {
+		return p.Scope() != extraconfig.ReadWrite && l.why(p, desired, was) == WhyDrift
+	}
+	return slices.ContainsFunc(d.Set, func(p extraconfig.Pair) bool { return drifted(p, true) }) ||
+		slices.ContainsFunc(d.Delete, func(key string) bool {
+			p, ok := l.observed.Get(key)
+			return ok && drifted(p, false)
+		})
+}
+
 // moved reports whether the VM was switched or reverted since the base was confirmed.
 func (l *look) moved() bool {
 	seen := l.e.Binding.Seen
@@ -189,6 +207,7 @@ func (r *Reconciler) findReports(l *look) error {
 		return nil // it was off all the time: there was no guest
 	}
 	fresh, holder := l.fresh(), l.holder()
+	reverted := sync.OnceValue(func() bool { return l.reverted(r.table.get(task{executor: l.e.Config.ID}).was(l.e.Binding)) })
 	if holder != l.e.Config.ID && (fresh || holder != "") {
 		return nil // it went back to what it was before it was ours
 	}
@@ -199,7 +218,7 @@ func (r *Reconciler) findReports(l *look) error {
 		if l.e.Binding.Offered[field] != "" {
 			continue // by us, as likely as not
 		}
-		if fresh && slices.Contains(l.e.Binding.Earlier[field], digest) {
+		if slices.Contains(l.e.Binding.Earlier[field], digest) && (fresh || reverted()) {
 			continue
 		}
 		if l.reported == nil {

@@ -23,6 +23,7 @@ type row struct {
 	version, epoch   string // of the VM when it was last seen in order
 	power            vm.Power
 	booting          bool
+	sum              uint64               // of its keys then
 	boot             string               // that the VM was last seen in
 	torn             map[string]time.Time // fields that did not parse, and since when
 	drifting         map[string]bool      // fields that are being put back, and were told of

@@ -34,6 +34,14 @@ func hashOf(p extraconfig.Pair) uint64 {
 	return maphash.Comparable(pushedSeed, [2]string{p.Key, p.Value})
 }
 
+// sumOf tells two states of a VM's keys apart.
+func sumOf(keys map[string]string) (sum uint64) {
+	for key, value := range keys {
+		sum += maphash.Comparable(pushedSeed, [2]string{key, value})
+	}
+	return sum
+}
+
 func (l pushed) has(p extraconfig.Pair) bool {
 	_, found := slices.BinarySearch(l, hashOf(p))
 	return found

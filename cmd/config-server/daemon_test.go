@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -33,6 +34,9 @@ func newDaemon(t *testing.T, address string) *daemon {
 	t.Cleanup(api.Close)
 	return &daemon{t, api}
 }
+
+// patience is how long a daemon waits for what a guest that runs has said. A test that takes as long has failed.
+const patience = 2 * time.Minute
 
 // ok ends the test when a request failed.
 func (d *daemon) ok(err error) {
@@ -215,7 +219,9 @@ func (d *daemon) wait(exec string) <-chan int64 {
 // until waits until an executor is as wanted, by what its guest reports.
 func (d *daemon) until(id string, is func(*models.Executor) bool) {
 	d.Helper()
-	_, err := d.api.WaitExecutor(d.Context(), id, is)
+	ctx, cancel := context.WithTimeout(d.Context(), patience)
+	defer cancel()
+	_, err := d.api.WaitExecutor(ctx, id, is)
 	d.ok(err)
 }
 

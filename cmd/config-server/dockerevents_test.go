@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/vmexecutor/config-server/apiclient"
 	"github.com/vmexecutor/config-server/models"
@@ -19,6 +20,7 @@ type dockerEvents struct {
 func (d *daemon) events(last string) <-chan []string {
 	d.Helper()
 	begun, told := make(chan struct{}), make(chan []string, 1)
+	begin := sync.OnceFunc(func() { close(begun) })
 	go func() {
 		events := dockerEvents{codes: map[string]string{}}
 		defer func() { told <- events.told }()
@@ -30,10 +32,7 @@ func (d *daemon) events(last string) <-chan []string {
 				d.Error(apiclient.Describe(err))
 				return
 			case e.Action == models.EventActionHeartbeat:
-				if begun != nil {
-					close(begun)
-					begun = nil
-				}
+				begin()
 				continue
 			}
 			if events.add(e); e.ID == last && e.Action == models.EventActionDelete {

@@ -194,6 +194,7 @@ func (f *feed) read(ctx context.Context, e *entry) error {
 		case i.instance != "" && i.instance != e.instance:
 			f.leave(e, nil)
 		default:
+			e.read = f.rounds.begun
 			if e.fill(i) {
 				f.hint(e.instance)
 			}

@@ -75,7 +75,7 @@ func (d *Driver) openFeed(ctx context.Context, s *session) (*feed, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, e := range f.vms {
-		e.seen, e.looked, e.ref = false, false, types.ManagedObjectReference{}
+		e.seen, e.looked, e.read, e.ref = false, false, 0, types.ManagedObjectReference{}
 		f.queue = append(f.queue, e)
 	}
 	f.follower.feed = f
@@ -262,6 +262,9 @@ func (f *feed) takeVM(e *entry, u types.ObjectUpdate) {
 			e.stale = true
 		}
 		e.took()
+	}
+	if e.read == f.rounds.begun {
+		e.stale = true // the answer may have been on its way when the VM was read
 	}
 	if i := e.image.instance; !e.gone && i != "" && i != e.instance {
 		f.leave(e, nil) // the id is another VM's by now

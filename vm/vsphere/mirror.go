@@ -17,9 +17,10 @@ type entry struct {
 	ref     types.ManagedObjectReference // in the feed that lists it
 	looked  bool                         // ref was looked up for this listing: it cannot be outdated
 	image   image
-	known   bool // image was filled once
-	seen    bool // image is filled by the feed that runs
-	updates int  // how often it was filled or changed
+	known   bool   // image was filled once
+	seen    bool   // image is filled by the feed that runs
+	updates int    // how often it was filled or changed
+	read    uint64 // the round in which image was last read by itself: what that brings may be older
 
 	// What makes the image not good enough for a caller.
 	stale   bool       // a change was not understood, or one of ours may have been applied unseen

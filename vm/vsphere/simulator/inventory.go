@@ -137,7 +137,7 @@ func (s *Simulator) finish(c *creation) error {
 	}
 	s.prune(c.ctx)
 	c.ctx.WithLock(vm, func() { // a task would take longer than all else
-		s.setPower(vm, poweredOn, new(time.Now().UTC()))
+		s.tell(vm, s.setPower(vm, poweredOn, new(time.Now().UTC())))
 	})
 	return nil
 }
@@ -151,7 +151,7 @@ func (s *Simulator) RemoveVM(instance string) error {
 	ctx := s.context()
 	ctx.WithLock(vm, func() {
 		if vm.Runtime.PowerState != poweredOff {
-			s.setPower(vm, poweredOff, nil)
+			s.tell(vm, s.setPower(vm, poweredOff, nil))
 		}
 	})
 	task, err := begin(ctx, vm, func() soap.HasFault { return vm.DestroyTask(ctx, &types.Destroy_Task{This: vm.Self}) })

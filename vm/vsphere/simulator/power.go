@@ -40,8 +40,9 @@ func (s *Simulator) switchTo(vm *simulator.VirtualMachine, state types.VirtualMa
 	case state == suspended && now != poweredOn:
 		return &types.InvalidPowerState{RequestedState: poweredOn, ExistingState: now}
 	}
+	var keys change
 	if state == poweredOff {
-		s.dropVolatile(vm)
+		keys = s.dropVolatile(vm)
 	}
 	boot := vm.Runtime.BootTime
 	switch {
@@ -50,23 +51,23 @@ func (s *Simulator) switchTo(vm *simulator.VirtualMachine, state types.VirtualMa
 	case now == poweredOff:
 		boot = new(time.Now().UTC())
 	}
-	s.setPower(vm, state, boot)
+	s.tell(vm, keys, s.setPower(vm, state, boot))
 	return nil
 }
 
-func (s *Simulator) setPower(vm *simulator.VirtualMachine, state types.VirtualMachinePowerState, boot *time.Time) {
+func (s *Simulator) setPower(vm *simulator.VirtualMachine, state types.VirtualMachinePowerState, boot *time.Time) change {
 	vm.Runtime.PowerState, vm.Runtime.BootTime = state, boot
 	vm.Summary.Runtime.PowerState, vm.Summary.Runtime.BootTime = state, boot
-	s.watchers.changed(vm.Self, vmType, change{paths: []string{
+	return change{paths: []string{
 		"runtime.powerState", "runtime.bootTime", "summary.runtime.powerState", "summary.runtime.bootTime",
-	}})
+	}}
 }
 
 // dropVolatile is what becomes of volatile keys at a power-off.
-func (s *Simulator) dropVolatile(vm *simulator.VirtualMachine) {
+func (s *Simulator) dropVolatile(vm *simulator.VirtualMachine) change {
 	m := s.machine(vm.Self)
 	if len(m.volatile) == 0 {
-		return
+		return change{}
 	}
 	var back []types.BaseOptionValue
 	for _, o := range vm.Config.ExtraConfig {
@@ -81,7 +82,7 @@ func (s *Simulator) dropVolatile(vm *simulator.VirtualMachine) {
 	}
 	clear(m.volatile)
 	next, changed := merge(vm.Config.ExtraConfig, back)
-	s.replace(vm, next, changed)
+	return s.replace(vm, next, changed)
 }
 
 // operate does something to a VM as a task, when a client asks for it.
@@ -150,7 +151,7 @@ func (s *Simulator) reset(vm *simulator.VirtualMachine) types.BaseMethodFault {
 	if vm.Runtime.PowerState != poweredOn {
 		return &types.InvalidPowerState{RequestedState: poweredOn, ExistingState: vm.Runtime.PowerState}
 	}
-	s.setPower(vm, poweredOn, new(time.Now().UTC()))
+	s.tell(vm, s.setPower(vm, poweredOn, new(time.Now().UTC())))
 	return nil
 }
 

@@ -174,18 +174,18 @@ func (s *Simulator) write(vm *simulator.VirtualMachine, m *machine, options []ty
 			m.volatile[fold(key)] = before
 		}
 	}
-	s.replace(vm, next, changed)
+	s.tell(vm, s.replace(vm, next, changed))
 }
 
-// replace gives a VM other options, and tells who watches it.
-func (s *Simulator) replace(vm *simulator.VirtualMachine, next []types.BaseOptionValue, changed map[string]*types.OptionValue) {
+// replace gives a VM other options.
+func (s *Simulator) replace(vm *simulator.VirtualMachine, next []types.BaseOptionValue, changed map[string]*types.OptionValue) change {
 	vm.Config.ExtraConfig = next
 	s.touch(vm)
 	keys := make(map[string]bool, len(changed))
 	for key, before := range changed {
 		keys[key] = before != nil
 	}
-	s.watchers.changed(vm.Self, vmType, change{paths: []string{"config.changeVersion", "config.modified"}, keys: keys})
+	return change{paths: []string{"config.changeVersion", "config.modified"}, keys: keys}
 }
 
 // merge gives the options of a VM after a change, and what the keys in it were before. An empty

@@ -48,7 +48,7 @@ func (s *Simulator) snapshot(ctx *simulator.Context, vm *simulator.VirtualMachin
 		info.RootSnapshotList = graft(info.RootSnapshotList, *info.CurrentSnapshot, node)
 	}
 	info.CurrentSnapshot = &ref
-	s.setSnapshot(vm, info)
+	s.tell(vm, s.setSnapshot(vm, info))
 	return ref
 }
 
@@ -73,9 +73,9 @@ func graft(trees []types.VirtualMachineSnapshotTree, parent types.ManagedObjectR
 	return trees
 }
 
-func (s *Simulator) setSnapshot(vm *simulator.VirtualMachine, info *types.VirtualMachineSnapshotInfo) {
+func (s *Simulator) setSnapshot(vm *simulator.VirtualMachine, info *types.VirtualMachineSnapshotInfo) change {
 	vm.Snapshot = info
-	s.watchers.changed(vm.Self, vmType, change{paths: []string{"snapshot", "rootSnapshot"}})
+	return change{paths: []string{"snapshot", "rootSnapshot"}}
 }
 
 // revert brings a VM, whose lock is held, back to a snapshot: its keys, and its power. A VM that
@@ -93,16 +93,16 @@ func (s *Simulator) revert(vm *simulator.VirtualMachine, ref types.ManagedObject
 	for _, o := range vm.Config.ExtraConfig {
 		changed[o.GetOptionValue().Key] = o.GetOptionValue()
 	}
-	s.replace(vm, to.options, changed)
+	keys := s.replace(vm, to.options, changed)
 	m.volatile = cloneMap(to.volatile)
 	var boot *time.Time
 	if to.power != poweredOff {
 		boot = new(time.Now().UTC())
 	}
-	s.setPower(vm, to.power, boot)
+	power := s.setPower(vm, to.power, boot)
 	info := *vm.Snapshot
 	info.CurrentSnapshot = &ref
-	s.setSnapshot(vm, &info)
+	s.tell(vm, keys, power, s.setSnapshot(vm, &info))
 	return nil
 }
 

@@ -76,7 +76,7 @@ func (c *collector) take(r reader, most int, first bool) *types.UpdateSet {
 		}
 		set := &types.UpdateSet{}
 		for _, t := range batch {
-			update, ok := r.update(t)
+			update, ok := r.update(c, t)
 			if !ok {
 				continue
 			}
@@ -121,8 +121,40 @@ func (c *collector) pick(most int) (batch []taken, more bool) {
 	return batch, false
 }
 
+// join adds what became dirty of an object since it was picked. The object is locked, so that what is read of it then is one state
+// of it, and nothing of that is told later.
+func (c *collector) join(t *taken) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	since := t.filter.dirty[t.ref]
+	if since == nil || since.left {
+		return
+	}
+	delete(t.filter.dirty, t.ref)
+	t.filter.queue = slices.DeleteFunc(t.filter.queue, func(ref types.ManagedObjectReference) bool { return ref == t.ref })
+	t.dirt.add(since)
+}
+
+// add joins what was noted later to what was noted before.
+func (d *dirt) add(later *dirt) {
+	for at := range later.paths {
+		if d.paths == nil {
+			d.paths = make(map[string]bool)
+		}
+		d.paths[at] = true
+	}
+	for key, existed := range later.keys {
+		if d.keys == nil {
+			d.keys = make(map[string]bool)
+		}
+		if _, noted := d.keys[key]; !noted {
+			d.keys[key] = existed
+		}
+	}
+}
+
 // update reads what the client is told of an object.
-func (r reader) update(t taken) (u types.ObjectUpdate, ok bool) {
+func (r reader) update(c *collector, t taken) (u types.ObjectUpdate, ok bool) {
 	u.Obj = t.ref
 	switch {
 	case t.enters:
@@ -139,6 +171,7 @@ func (r reader) update(t taken) (u types.ObjectUpdate, ok bool) {
 	}
 	u.Kind = types.ObjectUpdateKindModify
 	r.with(t.ref, func(v reflect.Value) {
+		c.join(&t)
 		for _, at := range slices.Sorted(maps.Keys(t.dirt.paths)) {
 			if val, known := read(v, at); known {
 				u.ChangeSet = append(u.ChangeSet, types.PropertyChange{Name: at, Op: types.PropertyChangeOpAssign, Val: val})

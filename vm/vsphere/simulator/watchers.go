@@ -1,11 +1,13 @@
 package simulator
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
 
 	"github.com/google/uuid"
+	"github.com/vmware/govmomi/simulator"
 	"github.com/vmware/govmomi/vim25/mo"
 	"github.com/vmware/govmomi/vim25/types"
 )
@@ -40,6 +42,20 @@ type change struct {
 	paths []string
 	// keys of the extraConfig that changed, with whether they were there before; no path says it.
 	keys map[string]bool
+}
+
+// tell tells whoever watches a VM, whose lock is held, of all that one event changed: nobody sees half of it.
+func (s *Simulator) tell(vm *simulator.VirtualMachine, changes ...change) {
+	var all change
+	for _, c := range changes {
+		all.paths = append(all.paths, c.paths...)
+		if all.keys == nil {
+			all.keys = c.keys
+		} else {
+			maps.Copy(all.keys, c.keys)
+		}
+	}
+	s.watchers.changed(vm.Self, vmType, all)
 }
 
 // changed tells whoever watches an object. It may be called under the object's lock, and before
