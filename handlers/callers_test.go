@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -41,7 +42,9 @@ func newCallersTest(t *testing.T) *callersTest {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.handler, err = New(Options{Store: c.store, Push: c.reconciler, Callers: callers, Metrics: c.metrics, Logger: discardTo(c.log)})
+	ended, end := context.WithCancel(context.Background())
+	end() // a stream is over as soon as it began
+	c.handler, err = New(Options{Store: c.store, Push: c.reconciler, Callers: callers, Metrics: c.metrics, Logger: discardTo(c.log), Streams: ended})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,6 +101,8 @@ func TestRoles(t *testing.T) {
 				s.body = guestBody
 			case strings.HasPrefix(role, "vm:"):
 				refusal = http.StatusNotFound
+			case role != "admin" && s.operation == "getBackup":
+				refusal = http.StatusForbidden // it holds all secrets
 			case role == "viewer" && s.method != "GET":
 				refusal = http.StatusForbidden
 			}

@@ -49,6 +49,10 @@ func TestSystemCallers(t *testing.T) {
 	if got := fmt.Sprint(regexp.MustCompile(`@\d+`).FindAllString(out, -1)); got != "[@200 @201]" {
 		t.Errorf("answered %s:\n%s", got, out)
 	}
+	shell(`config-server token new --token-file tokens --role admin --name backup > admin.token`)
+	if out := shell("config-server backup --address https://localhost:" + port + " --ca ca.pem --bearer-file admin.token copy"); !strings.Contains(out, "revision") {
+		t.Errorf("backup says %q", out)
+	}
 	s.terminate()
 }
 
