@@ -12,8 +12,8 @@ import (
 
 // Bounds keep clients, slow, many or greedy ones, from taking the server away from others. Zero is the default.
 type Bounds struct {
-	MaxConnections          int `long:"max-connections" value-name:"N" default:"1024" description:"Connections in all"`
-	MaxConnectionsPerClient int `long:"max-connections-per-client" value-name:"N" default:"256" description:"Connections of one client: of an address, an IPv6 network of 64 bits, or a user at the unix socket"`
+	MaxConnections          int `long:"max-connections" value-name:"N" default:"8192" description:"Connections in all"`
+	MaxConnectionsPerClient int `long:"max-connections-per-client" value-name:"N" default:"4096" description:"Connections of one client: of an address, an IPv6 network of 64 bits, or a user at the unix socket"`
 
 	MaxHeader int   `long:"max-header" value-name:"BYTES" default:"16384" description:"Longest request line and header"`
 	MaxBody   int64 `long:"max-body" value-name:"BYTES" default:"1048576" description:"Longest body of a request"`
@@ -21,7 +21,7 @@ type Bounds struct {
 	MaxBodies  int64 `long:"max-bodies" value-name:"BYTES" default:"33554432" description:"Bodies that come in at a time; one caller has half at most"`
 	MaxWork    int64 `long:"max-work" value-name:"BYTES" default:"4194304" description:"Bodies that are worked on at a time, which takes many times as much memory; others wait for their turn"`
 	MaxLists   int64 `long:"max-lists" value-name:"N" default:"32" description:"Lists without a limit that are answered at a time; one caller has half at most"`
-	MaxStreams int64 `long:"max-streams" value-name:"N" default:"512" description:"Streams, and requests that wait for a change; one caller has half at most"`
+	MaxStreams int64 `long:"max-streams" value-name:"N" default:"8192" description:"Streams, and requests that wait for a change; one caller has half at most"`
 
 	HeaderTimeout time.Duration `long:"header-timeout" value-name:"DURATION" default:"10s" description:"Most time for a request's header to come in, and for a TLS handshake"`
 	ReadTimeout   time.Duration `long:"read-timeout" value-name:"DURATION" default:"1m" description:"Most time for a whole request to come in"`
@@ -31,7 +31,7 @@ type Bounds struct {
 
 func (b Bounds) orDefault() Bounds {
 	return Bounds{
-		MaxConnections: cmp.Or(b.MaxConnections, 1024), MaxConnectionsPerClient: cmp.Or(b.MaxConnectionsPerClient, 256),
+		MaxConnections: cmp.Or(b.MaxConnections, 8192), MaxConnectionsPerClient: cmp.Or(b.MaxConnectionsPerClient, 4096),
 		MaxHeader: cmp.Or(b.MaxHeader, handlers.DefaultHeader), MaxBody: cmp.Or(b.MaxBody, handlers.DefaultBody),
 		MaxBodies: cmp.Or(b.MaxBodies, handlers.DefaultBodies), MaxWork: cmp.Or(b.MaxWork, handlers.DefaultWork),
 		MaxLists: cmp.Or(b.MaxLists, handlers.DefaultLists), MaxStreams: cmp.Or(b.MaxStreams, handlers.DefaultStreams),

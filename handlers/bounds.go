@@ -35,7 +35,7 @@ const (
 	DefaultBodies  = 32 << 20
 	DefaultWork    = 4 << 20
 	DefaultLists   = 32
-	DefaultStreams = 512
+	DefaultStreams = 8192
 )
 
 // turn is how long a document waits to be worked on.
