@@ -2,7 +2,6 @@ package push
 
 import (
 	"context"
-	"maps"
 	"time"
 
 	"github.com/vmexecutor/config-server/store"
@@ -126,5 +125,5 @@ func (r *Reconciler) undisturbed(ctx context.Context, t task) bool {
 	}
 	state, err := driver.Observe(ctx, row.instance)
 	return err == nil && state.Version == was.state.Version && state.Epoch == was.state.Epoch && state.Power == was.state.Power &&
-		state.Booting == was.state.Booting && maps.Equal(state.Keys, was.state.Keys) // the version may be known before the keys are
+		state.Booting == was.state.Booting && equal(state.Keys, was.state.Keys) // the version may be known before the keys are
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -47,11 +48,16 @@ type sight struct {
 
 // sightOf makes a sight of a state. Most VMs hold what they held when they were last seen in order, and their keys are told apart already.
 func (r *Reconciler) sightOf(state vm.State, last *sight) sight {
-	if last != nil && maps.Equal(state.Keys, last.state.Keys) {
+	if last != nil && equal(state.Keys, last.state.Keys) {
 		return sight{state, last.observed, last.had}
 	}
 	observed := r.Store.Codec().Parse(state.Keys)
 	return sight{state, observed, observed.Fields()}
+}
+
+// equal reports whether two VMs' keys are the same. A driver may give one map again and again, until the VM changes.
+func equal(a, b map[string]string) bool {
+	return reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer() || maps.Equal(a, b)
 }
 
 // has reports whether the VM held a pair.
