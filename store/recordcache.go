@@ -3,8 +3,8 @@ package store
 import "sync"
 
 // recordRoom is how much is kept decoded, in bytes as the engine has it: a fleet of some 10,000 executors of ordinary size. Decoded it
-// takes about four times as much.
-const recordRoom = 32 << 20
+// takes about six times as much.
+const recordRoom = 16 << 20
 
 // recordCache keeps what was decoded. A record never changes at its revision, so nobody has to tell of changes here: what is kept is what
 // decoding would give, or it is of another revision and not used. Records that are kept are shared: nobody changes them.
