@@ -185,7 +185,11 @@ func TestAnswerLost(t *testing.T) {
 	instance := f.instances[0]
 	hints, ended := make(chan string, 100), make(chan error, 1)
 	go func() { ended <- f.driver.Watch(t.Context(), func(instance string) { hints <- instance }) }()
-	t.Cleanup(func() { <-ended })
+	t.Cleanup(func() {
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Error("watch:", err)
+		}
+	})
 	for n := range 3 {
 		state, err := f.driver.Observe(t.Context(), instance)
 		must(t, err)
