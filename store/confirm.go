@@ -182,7 +182,7 @@ func (s *Store) Report(ctx context.Context, id, instance string, base map[string
 // CheckReport answers what Report would, and commits nothing.
 func (s *Store) CheckReport(ctx context.Context, id string, apply func(*executor.ExecutorConfig) ([]string, error)) (e *Executor, err error) {
 	err = s.engine.View(ctx, func(snap Snapshot) error {
-		t := newTxn(snap)
+		t := s.newTxn(snap)
 		old, err := t.load(id)
 		if err != nil || old == nil {
 			return firstOf(err, notFound("executor", id))

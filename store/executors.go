@@ -137,7 +137,7 @@ func (s *Store) DeleteExecutor(ctx context.Context, id string, opts ...WriteOpti
 // Executor gives one executor; ErrNotFound.
 func (s *Store) Executor(ctx context.Context, id string) (e *Executor, err error) {
 	err = s.engine.View(ctx, func(snap Snapshot) (err error) {
-		if e, err = newTxn(snap).load(id); err != nil || e == nil {
+		if e, err = s.newTxn(snap).load(id); err != nil || e == nil {
 			return firstOf(err, notFound("executor", id))
 		}
 		return nil
@@ -149,7 +149,7 @@ func (s *Store) Executor(ctx context.Context, id string) (e *Executor, err error
 func (s *Store) Executors(ctx context.Context) (list []*Executor, revision uint64, err error) {
 	err = s.engine.View(ctx, func(snap Snapshot) error {
 		revision = snap.Revision()
-		t := newTxn(snap)
+		t := s.newTxn(snap)
 		for kv, err := range snap.Range(executorKey("")) {
 			if err != nil {
 				return err
@@ -176,8 +176,8 @@ func (t *txn) load(id string) (*Executor, error) {
 
 // executor makes an executor of its record.
 func (t *txn) executor(kv KV) (*Executor, error) {
-	rec := &executorRecord{}
-	if err := decode(kv, rec); err != nil {
+	rec, err := shared[executorRecord](t.records, kv)
+	if err != nil {
 		return nil, err
 	}
 	e, err := t.resolve(rec)
@@ -188,10 +188,16 @@ func (t *txn) executor(kv KV) (*Executor, error) {
 	if e.Binding, err = t.binding(rec.Config.ID); err != nil || len(rec.Config.Execs) == 0 {
 		return e, err
 	}
-	var boots bootsRecord
-	_, _, err = t.read(bootsKey(rec.Config.ID), &boots)
+	kv, found, err := t.get(bootsKey(rec.Config.ID))
+	if err != nil || !found {
+		return e, err
+	}
+	boots, err := shared[bootsRecord](t.records, kv)
+	if err != nil {
+		return nil, err
+	}
 	e.Boots = boots.Boots
-	return e, err
+	return e, nil
 }
 
 // settle says at which revision the record was committed.

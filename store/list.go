@@ -70,7 +70,7 @@ func (s *Store) ListExecutors(ctx context.Context, q ExecutorQuery) (*Page[Execu
 func (s *Store) ListNetworks(ctx context.Context, q NetworkQuery) (*Page[Network], error) {
 	return list(ctx, s, q.Paging, fmt.Sprintf("networks %q %q", q.Lookup, q.Annotations), source[Network]{
 		records: func(snap Snapshot) iter.Seq2[KV, error] { return snap.Range(networkKey("")) },
-		read:    func(_ *txn, kv KV) (*Network, error) { return network(kv) },
+		read:    func(t *txn, kv KV) (*Network, error) { return network(t.records, kv) },
 		holds: func(n *Network) bool {
 			return (n.Config.Name == q.Lookup || strings.HasPrefix(n.Config.ID, q.Lookup)) && annotated(n.Annotations, q.Annotations)
 		},
@@ -93,7 +93,7 @@ func list[T any](ctx context.Context, s *Store, p Paging, filters string, src so
 	page, rest := &Page[T]{}, &listing{filters: filters, kept: map[string]KV{}}
 	err := s.engine.View(ctx, func(snap Snapshot) error {
 		page.Revision, rest.revision = snap.Revision(), snap.Revision()
-		t := newTxn(snap)
+		t := s.newTxn(snap)
 		for kv, err := range src.records(snap) {
 			if err != nil {
 				return err
@@ -144,7 +144,7 @@ func nextPage[T any](s *Store, p Paging, filters string, read func(*txn, KV) (*T
 		to = min(to, from+p.Limit)
 	}
 	page := &Page[T]{Revision: l.revision}
-	t := newTxn(l)
+	t := s.newTxn(l)
 	for _, key := range l.items[from:to] {
 		item, err := read(t, l.kept[key])
 		if err != nil {

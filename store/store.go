@@ -33,6 +33,7 @@ type Store struct {
 	reports  map[string]bool // the fields whose values events tell
 	now      func() time.Time
 	listings *listings
+	records  *recordCache
 	hub      *hub
 }
 
@@ -44,7 +45,7 @@ func New(e Engine, o Options) (*Store, error) {
 	}
 	o.defaults()
 	return &Store{
-		engine: e, codec: codec, reports: reportFields(codec.Fields()), now: o.Now, hub: newHub(e),
+		engine: e, codec: codec, reports: reportFields(codec.Fields()), now: o.Now, hub: newHub(e), records: newRecordCache(recordRoom),
 		listings: &listings{memory: o.ListMemory, idle: o.ListIdle, log: o.Logger, all: map[string]*listing{}},
 	}, nil
 }

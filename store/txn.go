@@ -16,9 +16,12 @@ type txn struct {
 	event    Event
 	on, was  []string            // container networks: see noted
 	networks map[string]*Network // that were looked at
+	records  *recordCache
 }
 
-func newTxn(snap Snapshot) *txn { return &txn{snap: snap, networks: map[string]*Network{}} }
+func (s *Store) newTxn(snap Snapshot) *txn {
+	return &txn{snap: snap, networks: map[string]*Network{}, records: s.records}
+}
 
 // errUnchanged ends a change that would change nothing.
 var errUnchanged = errors.New("nothing would change")
@@ -29,7 +32,7 @@ func (s *Store) update(ctx context.Context, fn func(t *txn) error) (revision uin
 	for {
 		var t *txn
 		err := s.engine.View(ctx, func(snap Snapshot) error {
-			t = newTxn(snap)
+			t = s.newTxn(snap)
 			revision = snap.Revision()
 			return fn(t)
 		})
