@@ -80,7 +80,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	reconciler := push.New(push.Options{
 		Store: st, Drivers: drivers, Observer: observer{figures}, Logger: log, Rate: o.PushRate, Resync: o.Resync,
 	})
-	figures.Watch(sources(st, reconciler, drivers, guests))
+	figures.Watch(sources(ctx, st, engine, reconciler, drivers, guests))
 	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
 	defer endStreams()
 	handler, err := handlers.New(handlers.Options{

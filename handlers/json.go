@@ -1,8 +1,10 @@
 package handlers
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"sync"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -55,10 +57,23 @@ func noNull[T any](d *jsontext.Decoder, _ *T) error {
 // plainJSON writes JSON with a newline behind it. A client that has gone is nobody's failure. Problem documents quote what clients
 // sent, and what of that is not UTF-8 becomes U+FFFD.
 var plainJSON = runtime.ProducerFunc(func(w io.Writer, v any) error {
-	text, err := json.Marshal(v, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
-	if err != nil {
+	text := answers.Get().(*bytes.Buffer)
+	defer func() {
+		if text.Cap() <= answerKept {
+			text.Reset()
+			answers.Put(text)
+		}
+	}()
+	// The encoder itself puts the newline behind it.
+	if err := json.MarshalEncode(jsontext.NewEncoder(text, jsontext.AllowInvalidUTF8(true)), v, json.Deterministic(true)); err != nil {
 		return err
 	}
-	_, _ = w.Write(append(text, '\n'))
+	_, _ = w.Write(text.Bytes())
 	return nil
 })
+
+// answerKept is the largest buffer that is used again: a long list's is not.
+const answerKept = 64 << 10
+
+// answers are buffers for what is written, which is encoded whole before the first byte of it is.
+var answers = sync.Pool{New: func() any { return new(bytes.Buffer) }}

@@ -32,6 +32,7 @@ func busy(t *testing.T, log *bytes.Buffer) *Metrics {
 		Queue:     func() (int, time.Duration) { return 2, time.Minute },
 		Revision:  func(context.Context) (uint64, error) { return 9, nil },
 		Seen:      func() uint64 { return 7 },
+		Commits:   func() (uint64, uint64) { return 8, 2 },
 		Guests:    func() (int, int) { return 5, 4 },
 		Calls: map[string]func() map[string]uint64{
 			"vsphere": func() map[string]uint64 { return map[string]uint64{"ReconfigVM_Task": 5} },

@@ -18,6 +18,8 @@ type Sources struct {
 	// Revision is that of the store's last commit, Seen the last one that the reconciler knows of.
 	Revision func(context.Context) (uint64, error)
 	Seen     func() uint64
+	// Commits counts the store's commits on disk, and the transactions of its file that they shared.
+	Commits func() (commits, transactions uint64)
 	// Calls counts, for each driver, the calls of the hypervisor by their method since the server started.
 	Calls map[string]func() map[string]uint64
 	// Guests counts the VMs that are connected to their socket, and those of them whose guest has said hello since.
@@ -44,6 +46,8 @@ var (
 	depthDesc     = desc("push", "queue_depth", "Executors and VMs that wait for a worker.")
 	ageDesc       = desc("push", "queue_oldest_age_seconds", "How long the first in the queue has been waiting; 0 when nothing waits.")
 	revisionDesc  = desc("store", "revision", "Revision of the last commit.")
+	commitsDesc   = desc("store", "commits_total", "Commits that became durable since the server started.")
+	sharedDesc    = desc("store", "transactions_total", "Transactions of the store's file since the server started, each of which syncs it twice: commits that come together share one.")
 	lagDesc       = desc("push", "feed_lag_revisions", "Commits that the reconciler has not heard of yet.")
 	seenDesc      = desc("push", "feed_revision", "Revision of the last commit that the reconciler has heard of.")
 	guestsDesc    = desc("", "guests", "VMs on the guest channel, by how far they are: connected (the VM's monitor is), greeted (its guest has said hello since).", "stage")
@@ -56,7 +60,7 @@ func desc(subsystem, name, help string, labels ...string) *prometheus.Desc {
 
 // Describe implements prometheus.Collector.
 func (w *watcher) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{executorsDesc, depthDesc, ageDesc, revisionDesc, lagDesc, seenDesc, guestsDesc, callsDesc} {
+	for _, d := range []*prometheus.Desc{executorsDesc, depthDesc, ageDesc, revisionDesc, commitsDesc, sharedDesc, lagDesc, seenDesc, guestsDesc, callsDesc} {
 		ch <- d
 	}
 }
@@ -65,15 +69,17 @@ func (w *watcher) Describe(ch chan<- *prometheus.Desc) {
 func (w *watcher) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), collectLimit)
 	defer cancel()
-	if w.Executors != nil {
-		w.executors(ctx, ch)
-	}
 	if w.Queue != nil {
 		depth, oldest := w.Queue()
 		gauge(ch, depthDesc, float64(depth))
 		gauge(ch, ageDesc, oldest.Seconds())
 	}
 	w.feed(ctx, ch)
+	if w.Commits != nil {
+		commits, transactions := w.Commits()
+		counter(ch, commitsDesc, commits)
+		counter(ch, sharedDesc, transactions)
+	}
 	if w.Guests != nil {
 		connected, greeted := w.Guests()
 		gauge(ch, guestsDesc, float64(connected), "connected")
@@ -81,8 +87,11 @@ func (w *watcher) Collect(ch chan<- prometheus.Metric) {
 	}
 	for driver, calls := range w.Calls {
 		for method, n := range calls() {
-			ch <- prometheus.MustNewConstMetric(callsDesc, prometheus.CounterValue, float64(n), driver, method)
+			counter(ch, callsDesc, n, driver, method)
 		}
+	}
+	if w.Executors != nil { // at the end, for it may take all the time there is
+		w.executors(ctx, ch)
 	}
 }
 
@@ -119,4 +128,8 @@ func (w *watcher) feed(ctx context.Context, ch chan<- prometheus.Metric) {
 
 func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, value float64, labels ...string) {
 	ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+}
+
+func counter(ch chan<- prometheus.Metric, d *prometheus.Desc, value uint64, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(value), labels...)
 }

@@ -31,14 +31,13 @@ func (r *Reconciler) follow(ctx context.Context) error {
 func (r *Reconciler) FeedRevision() uint64 { return r.heard.Load() }
 
 func (r *Reconciler) enqueueAll(ctx context.Context) (uint64, error) {
-	executors, revision, err := r.Store.Executors(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for _, e := range executors {
+	revision, err := r.Store.Executors(ctx, func(e *store.Executor) {
 		if e.Binding != nil {
 			r.queue.add(task{executor: e.Config.ID}, fromRepair)
 		}
+	})
+	if err != nil {
+		return 0, err
 	}
 	return revision, r.enqueueUnbindings(ctx, fromRepair)
 }

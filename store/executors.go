@@ -145,12 +145,16 @@ func (s *Store) Executor(ctx context.Context, id string) (e *Executor, err error
 	return e, err
 }
 
-// Executors gives all executors by id, and the one revision at which they stand so.
-func (s *Store) Executors(ctx context.Context) (list []*Executor, revision uint64, err error) {
+// Executors calls look with each executor, by id, and gives the one revision at which they stand so. Who does not keep them needs memory
+// for one.
+func (s *Store) Executors(ctx context.Context, look func(*Executor)) (revision uint64, err error) {
 	err = s.engine.View(ctx, func(snap Snapshot) error {
 		revision = snap.Revision()
 		t := s.newTxn(snap)
 		for kv, err := range snap.Range(executorKey("")) {
+			if err == nil {
+				err = ctx.Err()
+			}
 			if err != nil {
 				return err
 			}
@@ -158,11 +162,11 @@ func (s *Store) Executors(ctx context.Context) (list []*Executor, revision uint6
 			if err != nil {
 				return err
 			}
-			list = append(list, e)
+			look(e)
 		}
 		return nil
 	})
-	return list, revision, err
+	return revision, err
 }
 
 // load reads an executor; nil when there is none.
@@ -171,15 +175,23 @@ func (t *txn) load(id string) (*Executor, error) {
 	if err != nil || !found {
 		return nil, err
 	}
-	return t.executor(kv)
-}
-
-// executor makes an executor of its record.
-func (t *txn) executor(kv KV) (*Executor, error) {
 	rec, err := shared[executorRecord](t.records, kv)
 	if err != nil {
 		return nil, err
 	}
+	return t.executorOf(kv, rec)
+}
+
+// executor makes an executor of its record. Unlike load it keeps none: whoever goes through all would push out those that are read.
+func (t *txn) executor(kv KV) (*Executor, error) {
+	rec, err := peek[executorRecord](t.records, kv)
+	if err != nil {
+		return nil, err
+	}
+	return t.executorOf(kv, rec)
+}
+
+func (t *txn) executorOf(kv KV, rec *executorRecord) (*Executor, error) {
 	e, err := t.resolve(rec)
 	if err != nil {
 		return nil, err

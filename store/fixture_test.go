@@ -160,12 +160,19 @@ func (f *fixture) notConfirmed(id, instance string, base map[string]string, want
 	f.mustFail(err, want)
 }
 
+// executors are all, and the revision at which they stand so.
+func (f *fixture) executors() (list []*store.Executor, revision uint64) {
+	f.Helper()
+	revision, err := f.Executors(context.Background(), func(e *store.Executor) { list = append(list, e) })
+	f.must(err)
+	return list, revision
+}
+
 // content is all that the store holds.
 func (f *fixture) content() []any {
 	f.Helper()
 	ctx := context.Background()
-	executors, revision, err := f.Executors(ctx)
-	f.must(err)
+	executors, revision := f.executors()
 	networks, _, err := f.Networks(ctx)
 	f.must(err)
 	unbindings, err := f.Unbindings(ctx)
@@ -253,8 +260,7 @@ func (f *fixture) keys(prefix string) map[string]string {
 // checkKeys compares the keys that things are found by with those that what is there should have.
 func (f *fixture) checkKeys() {
 	f.Helper()
-	executors, _, err := f.Executors(context.Background())
-	f.must(err)
+	executors, _ := f.executors()
 	want := map[string]string{}
 	for _, e := range executors {
 		id := e.Config.ID

@@ -59,10 +59,6 @@ func (s *Store) ListExecutors(ctx context.Context, q ExecutorQuery) (*Page[Execu
 		read:    (*txn).executor,
 		holds:   q.holds,
 		all:     q.everything(),
-		beside: func(kv KV) string {
-			_, id, _ := strings.Cut(kv.Key, "/")
-			return bindingKey(id)
-		},
 	})
 }
 
@@ -83,55 +79,63 @@ type source[T any] struct {
 	read    func(t *txn, kv KV) (*T, error)     // makes an item of a record
 	holds   func(*T) bool                       // whether it is in it
 	all     bool                                // holds is true for all
-	beside  func(KV) string                     // the key that reading a record takes beside it and container networks
 }
 
 func list[T any](ctx context.Context, s *Store, p Paging, filters string, src source[T]) (*Page[T], error) {
 	if p.Continue != "" {
-		return nextPage(s, p, filters, src.read)
+		return nextPage(ctx, s, p, filters, src.read)
 	}
-	page, rest := &Page[T]{}, &listing{filters: filters, kept: map[string]KV{}}
-	err := s.engine.View(ctx, func(snap Snapshot) error {
-		page.Revision, rest.revision = snap.Revision(), snap.Revision()
-		t := s.newTxn(snap)
-		for kv, err := range src.records(snap) {
-			if err != nil {
-				return err
-			}
-			full := p.Limit > 0 && len(page.Items) == p.Limit
-			if !full || !src.all {
-				item, err := src.read(t, kv)
-				if err != nil {
-					return err
-				}
-				if !src.holds(item) {
-					continue
-				}
-				if !full {
-					page.Items = append(page.Items, item)
-					continue
-				}
-			}
-			if err := rest.add(snap, kv, src.beside); err != nil {
-				return err
-			}
-			if rest.size > s.listings.memory {
-				return ErrTooLong
-			}
-		}
-		return nil
+	if p.Limit == 0 {
+		page := &Page[T]{}
+		return page, s.engine.View(ctx, func(snap Snapshot) error {
+			_, err := src.collect(s, snap, page, 0)
+			return err
+		})
+	}
+	page, rest := &Page[T]{}, &listing{filters: filters}
+	var items []string
+	err := s.viewList(ctx, rest, func(snap Snapshot) (err error) {
+		items, err = src.collect(s, snap, page, p.Limit)
+		return err
 	})
-	if err != nil {
-		return nil, err
+	if err == nil && len(items) > 0 {
+		page.Continue, err = s.listings.keep(rest, items, s.now())
 	}
-	if len(rest.items) > 0 {
-		page.Continue = s.listings.add(rest, s.now())
+	if page.Continue == "" {
+		s.listings.end(rest)
 	}
-	return page, nil
+	return page, err
 }
 
-// nextPage makes a page of what was kept.
-func nextPage[T any](s *Store, p Paging, filters string, read func(*txn, KV) (*T, error)) (*Page[T], error) {
+// collect puts items into a page until it has as many as the limit says; 0 is no limit. The others are given by their keys.
+func (src source[T]) collect(s *Store, snap Snapshot, page *Page[T], limit int) (rest []string, err error) {
+	page.Revision = snap.Revision()
+	t := s.newTxn(snap)
+	for kv, err := range src.records(snap) {
+		if err != nil {
+			return nil, err
+		}
+		full := limit > 0 && len(page.Items) == limit
+		if !full || !src.all {
+			item, err := src.read(t, kv)
+			if err != nil {
+				return nil, err
+			}
+			if !src.holds(item) {
+				continue
+			}
+			if !full {
+				page.Items = append(page.Items, item)
+				continue
+			}
+		}
+		rest = append(rest, kv.Key)
+	}
+	return rest, nil
+}
+
+// nextPage makes a page of what a list has more.
+func nextPage[T any](ctx context.Context, s *Store, p Paging, filters string, read func(*txn, KV) (*T, error)) (*Page[T], error) {
 	l, from, err := s.listings.at(p.Continue, s.now())
 	if err != nil {
 		return nil, err
@@ -144,18 +148,28 @@ func nextPage[T any](s *Store, p Paging, filters string, read func(*txn, KV) (*T
 		to = min(to, from+p.Limit)
 	}
 	page := &Page[T]{Revision: l.revision}
-	t := s.newTxn(l)
-	for _, key := range l.items[from:to] {
-		item, err := read(t, l.kept[key])
-		if err != nil {
-			return nil, err
+	err = s.engine.View(ctx, func(snap Snapshot) error {
+		t := s.newTxn(past{snap, s.listings, l})
+		for _, key := range l.items[from:to] {
+			kv, _, err := t.snap.Get(key)
+			if err != nil {
+				return err
+			}
+			item, err := read(t, kv)
+			if err != nil {
+				return err
+			}
+			page.Items = append(page.Items, item)
 		}
-		page.Items = append(page.Items, item)
+		return nil
+	})
+	if !s.listings.live(l) { // it was dropped meanwhile, and what was written over since is not known
+		return nil, ErrExpired
 	}
 	if to < len(l.items) {
 		page.Continue = l.place(to)
 	}
-	return page, nil
+	return page, err
 }
 
 // filters is equal for equal queries.

@@ -237,7 +237,7 @@ func TestWhatIsNoPlaceToContinue(t *testing.T) {
 func TestListsAreNotKeptForever(t *testing.T) {
 	f := open(t)
 	now := time.Now()
-	f.options = store.Options{Now: func() time.Time { return now }, ListMemory: 17_000, ListIdle: time.Minute}
+	f.options = store.Options{Now: func() time.Time { return now }, ListMemory: 5000, ListIdle: time.Minute}
 	f.reopen()
 	for _, id := range []string{"a", "b", "c"} {
 		f.create(&executor.ExecutorConfig{Common: executor.Common{ID: id, Notes: strings.Repeat("x", 3000)}})
@@ -262,24 +262,26 @@ func TestListsAreNotKeptForever(t *testing.T) {
 	wait(61 * time.Second)
 	f.mustFail(next(a), store.ErrExpired)
 
-	a = first() // about 7 KB each: there is room for two
+	a = first()
 	wait(time.Second)
 	b := first()
 	wait(time.Second)
 	f.must(next(a))
-	wait(time.Second)
-	c := first()
+	f.put("c", func(c *executor.ExecutorConfig) { c.Notes = "" }) // both note the 3 KB that were there: there is room for one
 	f.mustFail(next(b), store.ErrExpired)
 	f.must(next(a))
+	c := first()
+	f.put("c", func(c *executor.ExecutorConfig) { c.Notes = "changed" })
+	f.must(next(a)) // it has noted this one already
 	f.must(next(c))
 
-	for i := range 5 {
-		f.create(&executor.ExecutorConfig{Common: executor.Common{ID: fmt.Sprint("d", i), Notes: strings.Repeat("x", 4000)}})
+	for i := range 40 {
+		f.plain(fmt.Sprint("d", i))
 	}
 	_, err := f.ListExecutors(t.Context(), store.ExecutorQuery{Paging: store.Paging{Limit: 1}})
 	f.mustFail(err, store.ErrTooLong)
 	f.must(next(a)) // what is kept stays
-	_, err = f.ListExecutors(t.Context(), store.ExecutorQuery{Paging: store.Paging{Limit: 7}})
+	_, err = f.ListExecutors(t.Context(), store.ExecutorQuery{Paging: store.Paging{Limit: 42}})
 	f.must(err)
 	_, err = f.ListExecutors(t.Context(), store.ExecutorQuery{})
 	f.must(err)

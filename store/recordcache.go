@@ -40,6 +40,18 @@ func shared[R any, P interface {
 	return rec, nil
 }
 
+// peek is shared, but keeps nothing: whoever goes through all records would push out those that are read.
+func peek[R any, P interface {
+	*R
+	record
+}](c *recordCache, kv KV) (P, error) {
+	if kept, ok := c.get(kv).(P); ok {
+		return kept, nil
+	}
+	rec := P(new(R))
+	return rec, decode(kv, rec)
+}
+
 func (c *recordCache) get(kv KV) record {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -19,8 +19,8 @@ import (
 type Options struct {
 	Now    func() time.Time // the clock; time.Now
 	Logger *slog.Logger     // nil discards
-	// Lists that are read in pages are kept as they stood at the first page: in this many bytes together (128 MiB), and each for
-	// this long after its last page (5m). When there is no room the one that was used least recently is dropped.
+	// Lists that are read in pages stay as they stood at the first page. What that takes, the keys of what is to come and what was written
+	// over, is kept in this many bytes together (128 MiB), and for each list for this long after its last page (5m). When there is no room the one that was used least recently is dropped.
 	ListMemory int
 	ListIdle   time.Duration
 }

@@ -75,7 +75,7 @@ func TestARecordOfANewerFormat(t *testing.T) {
 			}
 			executorIsRead := func() error { _, err := f.Executor(t.Context(), "web"); return err }
 			check("executor/web", executorIsRead)
-			check("executor/web", func() error { _, _, err := f.Executors(t.Context()); return err })
+			check("executor/web", func() error { _, err := f.Executors(t.Context(), func(*store.Executor) {}); return err })
 			check("executor/web", func() error {
 				_, _, err := f.PutExecutor(t.Context(), &executor.ExecutorConfig{Common: executor.Common{ID: "web"}})
 				return err

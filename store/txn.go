@@ -30,29 +30,40 @@ var errUnchanged = errors.New("nothing would change")
 // run again when somebody else was quicker; it must have no effect but on t.
 func (s *Store) update(ctx context.Context, fn func(t *txn) error) (revision uint64, err error) {
 	for {
-		var t *txn
-		err := s.engine.View(ctx, func(snap Snapshot) error {
-			t = s.newTxn(snap)
-			revision = snap.Revision()
-			return fn(t)
-		})
-		if errors.Is(err, errUnchanged) {
-			return revision, nil
-		}
-		if err != nil {
-			return 0, err
-		}
-		t.event.Time = s.now().UTC()
-		t.event.Actor = actorOf(ctx)
-		event, err := json.Marshal(noted{t.event, t.on, t.was})
-		if err != nil {
-			return 0, fmt.Errorf("encode event: %w", err)
-		}
-		revision, err = s.engine.Commit(ctx, Txn{Compare: t.compare, Ops: t.ops, Event: event})
-		if !errors.Is(err, ErrConflict) {
+		revision, late, err := s.tryUpdate(ctx, fn)
+		if !late {
 			return revision, err
 		}
 	}
+}
+
+// tryUpdate is an update that comes too late when somebody else was quicker.
+func (s *Store) tryUpdate(ctx context.Context, fn func(t *txn) error) (revision uint64, late bool, err error) {
+	s.listings.changing.RLock()
+	defer s.listings.changing.RUnlock()
+	var t *txn
+	err = s.engine.View(ctx, func(snap Snapshot) error {
+		t = s.newTxn(snap)
+		revision = snap.Revision()
+		if err := fn(t); err != nil {
+			return err
+		}
+		return s.listings.note(t, s.now())
+	})
+	if errors.Is(err, errUnchanged) {
+		return revision, false, nil
+	}
+	if err != nil {
+		return 0, false, err
+	}
+	t.event.Time = s.now().UTC()
+	t.event.Actor = actorOf(ctx)
+	event, err := json.Marshal(noted{t.event, t.on, t.was})
+	if err != nil {
+		return 0, false, fmt.Errorf("encode event: %w", err)
+	}
+	revision, err = s.engine.Commit(ctx, Txn{Compare: t.compare, Ops: t.ops, Event: event})
+	return revision, errors.Is(err, ErrConflict), err
 }
 
 // get reads a key; the change depends on it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,6 +10,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/vmexecutor/config-server/store"
+	"github.com/vmexecutor/config-server/store/bolt"
 )
 
 // command runs the binary to its end.
@@ -131,16 +135,50 @@ func TestADamagedStore(t *testing.T) {
 	if bytes.Equal(flipped, good) {
 		t.Fatal("the file has no document")
 	}
-	for what, content := range map[string][]byte{"flipped": flipped, "cut": good[:3*os.Getpagesize()], "empty": {}, "zeroed": make([]byte, len(good))} {
-		if err := os.WriteFile(path, content, 0o600); err != nil {
+	const damaged = "the store is damaged"
+	for what, tc := range map[string]struct {
+		content []byte
+		want    string
+	}{
+		"flipped": {flipped, damaged}, "cut": {good[:3*os.Getpagesize()], damaged}, "empty": {nil, damaged}, "zeroed": {make([]byte, len(good)), damaged},
+		"newer": {bytes.ReplaceAll(good, []byte("format2"), []byte("format9")), newerVersion},
+	} {
+		if err := os.WriteFile(path, tc.content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		out, err := command(t, "--port", "0", "--simulator-listen", "127.0.0.1:0", "--data-dir", dir)
-		if err == nil || !strings.Contains(out, "the store is damaged") || strings.Contains(out, "panic") {
-			t.Errorf("a store that is %s: %v\n%s", what, err, out)
-		}
-		if after, err := os.ReadFile(path); err != nil || string(after) != string(content) {
-			t.Errorf("a store that is %s was changed: %v", what, err)
-		}
+		refusedToStart(t, what, dir, tc.want)
+	}
+}
+
+const newerVersion = "the store was written by a newer version of this program"
+
+// TestANewerRecord: a store whose format is known may hold something that is not.
+func TestANewerRecord(t *testing.T) {
+	dir := t.TempDir()
+	e, err := bolt.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = e.Commit(t.Context(), store.Txn{Ops: []store.Op{{Key: "executor/web", Value: []byte(`{"format": 1000, "config": []}`)}}, Event: []byte(`{}`)})
+	if err := errors.Join(err, e.Close()); err != nil {
+		t.Fatal(err)
+	}
+	refusedToStart(t, "a newer record", dir, newerVersion)
+}
+
+// refusedToStart wants the server to say why it does not run on a store, and to leave that as it is.
+func refusedToStart(t *testing.T, what, dir, want string) {
+	t.Helper()
+	path := filepath.Join(dir, "store.db")
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := command(t, "--port", "0", "--simulator-listen", "127.0.0.1:0", "--data-dir", dir)
+	if err == nil || !strings.Contains(out, want) || strings.Contains(out, "panic") {
+		t.Errorf("%s: want %q, got %v\n%s", what, want, err, out)
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("%s: the store was changed: %v", what, err)
 	}
 }

@@ -22,7 +22,7 @@ import (
 // answers against the specification which the binary serves, by a library that shares no code with the server. Whatever
 // the server accepts must be allowed, and whatever it answers must be described.
 type opinion struct {
-	*testing.T
+	testing.TB
 	document *openapi3.T
 	router   routers.Router
 	mu       sync.Mutex
@@ -30,7 +30,7 @@ type opinion struct {
 }
 
 // newOpinion reads the specification from a server.
-func newOpinion(t *testing.T, api string) *opinion {
+func newOpinion(t testing.TB, api string) *opinion {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, api+"/swagger.json", http.NoBody)
 	if err != nil {
@@ -53,7 +53,7 @@ func newOpinion(t *testing.T, api string) *opinion {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &opinion{T: t, document: document, router: router, seen: map[string]bool{}}
+	return &opinion{TB: t, document: document, router: router, seen: map[string]bool{}}
 }
 
 // converted is a Swagger 2.0 document as one of OpenAPI 3, found valid.

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/vmexecutor/config-server/models"
 )
@@ -22,6 +23,9 @@ import (
 var binary, built string
 
 func TestMain(m *testing.M) {
+	if document := os.Getenv(plainVariable); document != "" {
+		servePlain(document)
+	}
 	dir, err := os.MkdirTemp("", "config-server")
 	if err != nil {
 		panic(err)
@@ -42,10 +46,11 @@ func TestMain(m *testing.M) {
 
 // server is a process of the real binary.
 type server struct {
-	*testing.T
+	testing.TB
 	cmd       *exec.Cmd
-	api       string // base URL of the API
-	simulator string // URL of the simulator, if it started one
+	ready     time.Duration // from its start until it served
+	api       string        // base URL of the API
+	simulator string        // URL of the simulator, if it started one
 	output    *lines
 	opinion   *opinion
 }
@@ -64,7 +69,7 @@ func (l *lines) String() string {
 }
 
 // start runs the server until it said where it listens. Ports are free ones.
-func start(t *testing.T, dataDir string, env []string, args ...string) *server {
+func start(t testing.TB, dataDir string, env []string, args ...string) *server {
 	t.Helper()
 	s := launch(t, dataDir, env, args...)
 	s.opinion = newOpinion(t, s.api)
@@ -72,20 +77,20 @@ func start(t *testing.T, dataDir string, env []string, args ...string) *server {
 }
 
 // launch is start for tests that make their requests by themselves.
-func launch(t *testing.T, dataDir string, env []string, args ...string) *server {
+func launch(t testing.TB, dataDir string, env []string, args ...string) *server {
 	t.Helper()
 	return launchCommand(t, exec.Command(binary), nil, dataDir, env, args...)
 }
 
 // startCommand is start for a server that is run by a command which takes its flags.
-func startCommand(t *testing.T, cmd *exec.Cmd, attr *syscall.SysProcAttr, dataDir string, env []string, args ...string) *server {
+func startCommand(t testing.TB, cmd *exec.Cmd, attr *syscall.SysProcAttr, dataDir string, env []string, args ...string) *server {
 	t.Helper()
 	s := launchCommand(t, cmd, attr, dataDir, env, args...)
 	s.opinion = newOpinion(t, s.api)
 	return s
 }
 
-func launchCommand(t *testing.T, cmd *exec.Cmd, attr *syscall.SysProcAttr, dataDir string, env []string, args ...string) *server {
+func launchCommand(t testing.TB, cmd *exec.Cmd, attr *syscall.SysProcAttr, dataDir string, env []string, args ...string) *server {
 	t.Helper()
 	cmd.Args = append(cmd.Args, "--port", "0", "--simulator-listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", dataDir)
 	cmd.Args = append(cmd.Args, args...)
@@ -94,10 +99,11 @@ func launchCommand(t *testing.T, cmd *exec.Cmd, attr *syscall.SysProcAttr, dataD
 	if err != nil {
 		t.Fatal(err)
 	}
+	begun := time.Now()
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s := &server{T: t, cmd: cmd, output: &lines{done: make(chan struct{})}}
+	s := &server{TB: t, cmd: cmd, output: &lines{done: make(chan struct{})}}
 	listening := make(chan struct{})
 	go s.read(stderr, listening)
 	t.Cleanup(func() {
@@ -110,6 +116,7 @@ func launchCommand(t *testing.T, cmd *exec.Cmd, attr *syscall.SysProcAttr, dataD
 	})
 	select {
 	case <-listening:
+		s.ready = time.Since(begun)
 	case <-s.output.done:
 		t.Fatalf("the server ended early:\n%s", s.output)
 	}
