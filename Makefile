@@ -22,7 +22,7 @@ run: build ## start the server on embedded defaults and print requests to try
 	bin/config-server
 
 build: ## build bin/config-server, and bin/tether for guests
-	go build $(GOFLAGS) -o bin/ ./cmd/config-server
+	CGO_ENABLED=0 go build $(GOFLAGS) -o bin/ ./cmd/config-server
 	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '-s -w' -o bin/ ./cmd/tether
 
 test: ## run all tests; needs Go alone

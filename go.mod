@@ -25,7 +25,7 @@ require (
 	github.com/vmware/govmomi v0.56.0 // the vSphere API, and the simulator that is the embedded default
 	go.etcd.io/bbolt v1.5.0 // the embedded store engine
 	golang.org/x/crypto v0.58.0 // NaCl secretbox, for the secret values of a key set
-	golang.org/x/sync v0.24.0 // a semaphore of bytes, for what a guest may send ahead
+	golang.org/x/sync v0.24.0 // a semaphore of bytes, for what a guest may send ahead, and for documents that are worked on
 	golang.org/x/time v0.16.0 // the rate of --push-rate, and of what a guest may ask
 )
 

@@ -35,8 +35,13 @@ type Client struct {
 }
 
 // New makes a client of a server, which is named by a URL (http://127.0.0.1:8080, https://config.example.com) or by a
-// unix socket (unix:///run/config-server.sock). It does not connect yet.
-func New(address string) (*Client, error) {
+// unix socket (unix:///run/config-server.sock). It does not connect yet. Without options it shows no token and no
+// certificate. Errors show neither.
+func New(address string, opts ...Option) (*Client, error) {
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
 	u, err := url.Parse(address)
 	if err != nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errAddress // what url.Parse says would show a password
@@ -55,8 +60,21 @@ func New(address string) (*Client, error) {
 	default:
 		return nil, errAddress
 	}
+	config, err := o.tls()
+	if err != nil {
+		return nil, err
+	}
+	if config != nil {
+		transport.TLSClientConfig = config
+	}
 	rt := httptransport.New(host, client.DefaultBasePath, []string{scheme})
 	rt.Transport = transport
+	if o.token != nil {
+		if !private(u) {
+			return nil, errPlain
+		}
+		rt.Transport = &bearer{RoundTripper: transport, scheme: scheme, host: host, token: o.token}
+	}
 	rt.Consumers[problemType] = runtime.JSONConsumer()
 	rt.Consumers[linesType] = runtime.ByteStreamConsumer()
 	rt.Producers[mergePatchType] = runtime.JSONProducer()

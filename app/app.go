@@ -4,9 +4,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -14,6 +17,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/vmexecutor/config-server/auth"
 	"github.com/vmexecutor/config-server/handlers"
 	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/push"
@@ -49,7 +53,12 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 
-	listeners, addresses, err := o.listen(ctx)
+	callers, err := auth.Open(auth.Options{TokenFile: o.TokenFile, CAFile: o.TLSCA, Certificate: o.TLSCertificate, Key: o.TLSKey, Logger: log})
+	if err != nil {
+		return err
+	}
+	crowd := newCrowd(o.Bounds)
+	listeners, addresses, err := o.listen(ctx, callers, crowd)
 	if err != nil {
 		return err
 	}
@@ -75,7 +84,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
 	defer endStreams()
 	handler, err := handlers.New(handlers.Options{
-		Store: st, Push: reconciler, Metrics: figures, Version: version(), Logger: log, Streams: streams,
+		Store: st, Push: reconciler, Callers: callers, Bounds: o.Bounds.ofRequests(), Metrics: figures, Version: version(), Logger: log, Streams: streams,
 	})
 	if err != nil {
 		return err
@@ -88,21 +97,10 @@ func Run(ctx context.Context, o Options) (err error) {
 	if addresses.Simulator != "" {
 		log.Info("listening", "what", "vsphere simulator", "url", addresses.Simulator)
 	}
-	server := newServer(handler, log)
+	server := o.Bounds.server(handler, crowd)
+	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	server.RegisterOnShutdown(endStreams)
 	return o.serve(ctx, log, reconciler, server, listeners, addresses)
-}
-
-// newServer makes the HTTP server. What takes longer than its limits, a stream or a wait for a change, sets its own.
-func newServer(handler http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       time.Minute,
-		WriteTimeout:      2 * time.Minute,
-		IdleTimeout:       2 * time.Minute,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
 }
 
 // serve runs the reconciler and the HTTP server until ctx ends or one of them fails.
@@ -145,22 +143,27 @@ func (o *Options) serve(ctx context.Context, log *slog.Logger, reconciler *push.
 	return err
 }
 
-// listen opens the API's listeners.
-func (o *Options) listen(ctx context.Context) ([]net.Listener, Addresses, error) {
+// listen opens the API's listeners, with TLS over TCP where there is a certificate.
+func (o *Options) listen(ctx context.Context, callers *auth.Callers, crowd *crowd) ([]net.Listener, Addresses, error) {
 	var a Addresses
 	tcp, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(o.Host, strconv.Itoa(int(o.Port))))
 	if err != nil {
 		return nil, a, fmt.Errorf("--host, --port: %w", err)
 	}
-	listeners := []net.Listener{tcp}
+	var served net.Listener = &listener{tcp, crowd}
 	a.API = "http://" + tcp.Addr().String()
+	if config := callers.TLS(); config != nil {
+		served = tls.NewListener(served, config)
+		a.API = "https://" + tcp.Addr().String()
+	}
+	listeners := []net.Listener{served}
 	if o.SocketPath != "" {
-		socket, err := listenSocket(ctx, o.SocketPath)
+		socket, err := listenSocket(ctx, o.SocketPath, fs.FileMode(cmp.Or(o.SocketMode, 0o600)))
 		if err != nil {
 			tcp.Close()
 			return nil, a, err
 		}
-		listeners, a.Socket = append(listeners, socket), o.SocketPath
+		listeners, a.Socket = append(listeners, &listener{socket, crowd}), o.SocketPath
 	}
 	return listeners, a, nil
 }

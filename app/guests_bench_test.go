@@ -11,11 +11,14 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/vmexecutor/config-server/apiclient"
 	"github.com/vmexecutor/config-server/app"
 	"github.com/vmexecutor/config-server/guest"
+	"github.com/vmexecutor/config-server/models"
 )
 
 // running is the server in this process, with everything in it.
@@ -178,17 +181,20 @@ func told(b *testing.B, r *running, socket string) {
 	b.ReportMetric(percentile(after, .5)/percentile(patch, .5), "p50/patch")
 }
 
-// BenchmarkGuestReports measures the time from a guest's set to its answer, when it is in the store and on the feed, beside that of a PATCH of the same field.
+// BenchmarkGuestReports measures the time from a guest's set to its answer, and to a reader of the feed over HTTP that hears of it, beside that of a PATCH of
+// the same field.
 func BenchmarkGuestReports(b *testing.B) {
 	r := run(b)
 	g := r.guest(r.bound("e"))
-	var set, patch []time.Duration
+	heard := r.reports(b)
+	var set, feed, patch []time.Duration
 	for n := range b.N {
 		begun := time.Now()
 		if _, err := g.Set(context.Background(), guest.Pair{Key: "guestinfo.vice..sessions|main.status", Value: fmt.Sprint(2*n + 1)}); err != nil {
 			b.Fatal(err)
 		}
 		set = append(set, time.Since(begun))
+		feed = append(feed, (<-heard).Sub(begun))
 		begun = time.Now()
 		r.do("PATCH", "/v1/executors/e", fmt.Sprintf(`{"sessions": {"side": {"exitStatus": %d}}}`, n+1), nil)
 		patch = append(patch, time.Since(begun))
@@ -196,8 +202,35 @@ func BenchmarkGuestReports(b *testing.B) {
 	}
 	b.ReportMetric(percentile(set, .5), "p50-ms")
 	b.ReportMetric(percentile(set, .99), "p99-ms")
+	b.ReportMetric(percentile(feed, .5), "feed-p50-ms")
+	b.ReportMetric(percentile(feed, .99), "feed-p99-ms")
 	b.ReportMetric(percentile(patch, .5), "patch-p50-ms")
 	b.ReportMetric(percentile(set, .5)/percentile(patch, .5), "p50/patch")
+}
+
+// reports gives the times at which a reader of the feed hears of what guests report.
+func (r *running) reports(b *testing.B) <-chan time.Time {
+	api, err := apiclient.New(r.api)
+	if err != nil {
+		b.Fatal(err)
+	}
+	begun, heard := make(chan struct{}), make(chan time.Time, 16)
+	begin := sync.OnceFunc(func() { close(begun) })
+	b.Cleanup(api.Close)
+	go func() {
+		for e, err := range api.Watch(b.Context(), apiclient.WatchOptions{Heartbeats: true}) {
+			switch {
+			case err != nil:
+				return
+			case e.Action == models.EventActionHeartbeat:
+				begin()
+			case e.Action == models.EventActionReport:
+				heard <- time.Now()
+			}
+		}
+	}()
+	<-begun
+	return heard
 }
 
 // BenchmarkGuestMemory measures what a guest that is connected, and has subscribed, takes of the server's memory.

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// listenSocket listens on a unix socket that only this user can connect to. A file that a dead
+// listenSocket listens on a unix socket that those can connect to whom its mode lets. A file that a dead
 // server left behind is replaced; one that somebody answers on is not.
-func listenSocket(ctx context.Context, path string) (net.Listener, error) {
+func listenSocket(ctx context.Context, path string, mode fs.FileMode) (net.Listener, error) {
 	switch info, err := os.Lstat(path); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
@@ -32,7 +32,7 @@ func listenSocket(ctx context.Context, path string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--socket-path: %w", err)
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
+	if err := os.Chmod(path, mode); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("--socket-path: %w", err)
 	}

@@ -16,12 +16,20 @@ import (
 // Options are what the server is started with. The tags make them command-line flags; the
 // credentials of a vCenter have none, because command lines are for everybody to read.
 type Options struct {
-	Host       string `long:"host" value-name:"ADDRESS" default:"127.0.0.1" description:"Loopback address to serve the API on"`
+	Host       string `long:"host" value-name:"ADDRESS" default:"127.0.0.1" description:"Address to serve the API on; one that is not loopback needs TLS, and tokens or client certificates"`
 	Port       uint16 `long:"port" value-name:"PORT" default:"8080" description:"TCP port of the API; 0 picks a free one"`
 	SocketPath string `long:"socket-path" value-name:"PATH" description:"Unix socket to serve the API on too"`
+	SocketMode uint32 `long:"socket-mode" value-name:"MODE" base:"8" default:"0600" description:"Who can connect to the unix socket, as chmod has it; users other than root and the server's own need a token"`
 	DataDir    string `long:"data-dir" value-name:"DIR" default:"./data" description:"Directory of the store; made when it does not exist. none keeps everything in memory, and forgets it at the end"`
 
 	HistoryBytes int64 `long:"history-bytes" value-name:"N" default:"268435456" description:"Most that the kept history of changes takes, in bytes. It goes back 100,000 changes or 15 minutes, whichever is longer, as far as that allows"`
+
+	TLSCertificate string `long:"tls-certificate" value-name:"FILE" description:"The server's certificate, followed by those between it and its root, in PEM; read again when it changes"`
+	TLSKey         string `long:"tls-key" value-name:"FILE" description:"The certificate's private key, in PEM"`
+	TLSCA          string `long:"tls-ca" value-name:"FILE" description:"Authorities of client certificates, in PEM; read again when it changes"`
+	TokenFile      string `long:"token-file" value-name:"FILE" description:"Hashes of bearer tokens, which 'config-server token new' makes; read again when it changes"`
+
+	Bounds Bounds `group:"Bounds"`
 
 	VSphereURL      string `long:"vsphere-url" value-name:"URL" description:"vCenter to push to, https://host/sdk; without one a simulator is started. Credentials: see VSPHERE_USERNAME, VSPHERE_PASSWORD and VSPHERE_CREDENTIALS_FILE in the README"`
 	VSphereInsecure bool   `long:"vsphere-insecure" description:"Do not check the vCenter's certificate"`
@@ -52,8 +60,11 @@ type Addresses struct {
 // validate refuses what cannot work, or would not be safe, before anything is opened.
 func (o *Options) validate() error {
 	var errs []error
-	if err := loopback(o.Host); err != nil {
-		errs = append(errs, fmt.Errorf("--host: %w", err))
+	if err := o.validateCallers(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := o.Bounds.validate(); err != nil {
+		errs = append(errs, err)
 	}
 	if o.DataDir == "" {
 		errs = append(errs, errors.New("--data-dir: must not be empty"))
@@ -90,7 +101,7 @@ const (
 	minHistoryBytes = 1 << 20
 )
 
-// loopback refuses what others can reach: there is no authentication, so whoever can connect is an administrator.
+// loopback refuses what others can reach without authentication: whoever can connect is an administrator.
 func loopback(host string) error {
 	if host == "localhost" {
 		return nil

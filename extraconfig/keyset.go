@@ -157,9 +157,16 @@ func (ks KeySet) Digest() string {
 // their keys. What a guest reported since is what differs in it.
 func (ks KeySet) Fields() map[string]string {
 	type pair struct{ field, key, value string }
-	var list []pair
-	for i := range ks.refs {
-		if ks.leaves[ks.refs[i].leaf].scope == ReadWrite { // few are
+	readWrite := func(r ref) bool { return ks.leaves[r.leaf].scope == ReadWrite }
+	count := 0
+	for _, r := range ks.refs {
+		if readWrite(r) { // few are
+			count++
+		}
+	}
+	list := make([]pair, 0, count)
+	for i, r := range ks.refs {
+		if readWrite(r) {
 			p := ks.at(i)
 			list = append(list, pair{p.Field(), fold(p.Key), p.Value})
 		}
@@ -167,7 +174,7 @@ func (ks KeySet) Fields() map[string]string {
 	slices.SortFunc(list, func(a, b pair) int {
 		return cmp.Or(strings.Compare(a.field, b.field), strings.Compare(a.key, b.key))
 	})
-	fields := map[string]string{}
+	fields := make(map[string]string, count)
 	h := sha256.New()
 	for i, p := range list {
 		hashPair(h, p.key, p.value)

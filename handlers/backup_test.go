@@ -87,7 +87,7 @@ func edgeOn(t *testing.T, engine store.Engine) *edgeTest {
 	if e.store, err = store.New(engine, store.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	e.handler, err = New(Options{Store: e.store, Push: push.New(push.Options{Store: e.store, Logger: log}), Metrics: metrics.New(log), Logger: log})
+	e.handler, err = New(Options{Store: e.store, Callers: administrators{}, Push: push.New(push.Options{Store: e.store, Logger: log}), Metrics: metrics.New(log), Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}

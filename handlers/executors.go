@@ -109,8 +109,15 @@ func (h *executorHandlers) patch(params executors.PatchExecutorParams) (executor
 	if err != nil {
 		return nil, err
 	}
+	guest := isGuest(params.HTTPRequest)
 	e, err := h.store.UpdateExecutor(params.HTTPRequest.Context(), params.ID, func(c *executor.ExecutorConfig) error {
-		m, err := patched(configModel(c), patch)
+		document := configModel(c)
+		if guest {
+			if err := h.reports.guestPatch(patch, document); err != nil {
+				return err
+			}
+		}
+		m, err := patched(document, patch)
 		if err != nil {
 			return err
 		}
@@ -124,7 +131,13 @@ func (h *executorHandlers) patch(params executors.PatchExecutorParams) (executor
 	if err != nil {
 		return nil, err
 	}
-	return executors.NewPatchExecutorOK().WithETag(etag(e.Tag())).WithPayload(executorModel(e)), nil
+	shown := executorModel(e)
+	if guest {
+		if shown, err = guestModel(h.store, e); err != nil {
+			return nil, err
+		}
+	}
+	return executors.NewPatchExecutorOK().WithETag(etag(e.Tag())).WithPayload(shown), nil
 }
 
 func (h *executorHandlers) delete(params executors.DeleteExecutorParams) (executors.DeleteExecutorResponder, error) {

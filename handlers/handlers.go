@@ -36,6 +36,8 @@ import (
 type Options struct {
 	Store   *store.Store
 	Push    *push.Reconciler
+	Callers Callers
+	Bounds  Bounds
 	Metrics *metrics.Metrics // count the requests, and are served
 	Version Version
 	Logger  *slog.Logger
@@ -62,7 +64,7 @@ func New(o Options) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return serve(api, o.Logger, o.Metrics), nil
+	return serve(api, o), nil
 }
 
 // newAPI wires every operation to its handler.

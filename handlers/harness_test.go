@@ -21,6 +21,7 @@ import (
 	"github.com/go-openapi/strfmt"
 	"github.com/go-openapi/validate"
 
+	"github.com/vmexecutor/config-server/auth"
 	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/push"
 	"github.com/vmexecutor/config-server/restapi"
@@ -69,11 +70,18 @@ func openEdge(t testing.TB, dir string, drivers map[string]vm.Driver, options ..
 	e.metrics = metrics.New(log)
 	ended, end := context.WithCancel(context.Background())
 	end()
-	e.handler, err = New(Options{Store: e.store, Push: e.reconciler, Metrics: e.metrics, Version: Version{Version: "test"}, Logger: log, Streams: ended})
+	e.handler, err = New(Options{Store: e.store, Push: e.reconciler, Callers: administrators{}, Metrics: e.metrics, Version: Version{Version: "test"}, Logger: log, Streams: ended})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return e
+}
+
+// administrators are all callers, as at a server that tells none from another.
+type administrators struct{}
+
+func (administrators) Identify(*http.Request) (auth.Principal, error) {
+	return auth.Principal{Name: "test", Role: auth.Admin}, nil
 }
 
 // logBuffer keeps what was logged, whoever did.

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"time"
+
+	"github.com/vmexecutor/config-server/auth"
 )
 
 type requestKey struct{}
@@ -20,6 +22,9 @@ type request struct {
 	head  bool   // its answer is to have no body
 
 	connection *http.ResponseController // for what takes longer than the server's limits
+
+	caller    auth.Principal // nobody until it is known, and where nobody asks
+	permitted bool           // the caller may have the operation
 }
 
 // requestOf gives what is known of a request.
@@ -56,7 +61,7 @@ func (s *edge) observe(next http.Handler) http.Handler {
 				s.recovered(rec, r, v)
 			}
 			// Neither query nor body: they may hold what is nobody else's business.
-			s.log.Debug("request", "request", id, "method", r.Method, "path", r.URL.Path, "status", rec.status, "duration", time.Since(begun))
+			s.log.Debug("request", "request", id, "method", r.Method, "path", r.URL.Path, "status", rec.status, "caller", known.caller.Name, "duration", time.Since(begun))
 		}()
 		next.ServeHTTP(rec, r)
 	})

@@ -83,18 +83,9 @@ func reportPathsOf(fields []extraconfig.Field) (paths reportPaths) {
 
 // named reports whether a merge patch of what is found at a path names a read-write field.
 func (p reportPaths) named(patch any, at ...string) bool {
-	var below reportPaths
-	for _, path := range p {
-		switch {
-		case len(path) < len(at) || !match(path[:len(at)], at):
-		case len(path) == len(at):
-			return true
-		default:
-			below = append(below, path)
-		}
-	}
-	if len(below) == 0 {
-		return false
+	below, whole, _ := p.below(at)
+	if whole || len(below) == 0 {
+		return whole
 	}
 	changes, _ := patch.(map[string]any)
 	for name, value := range changes {
@@ -103,6 +94,20 @@ func (p reportPaths) named(patch any, at ...string) bool {
 		}
 	}
 	return false
+}
+
+// below gives the paths that go on at a place, and whether their next step is any name; whole is true of a place that is a field itself.
+func (p reportPaths) below(at []string) (below reportPaths, whole, entries bool) {
+	for _, path := range p {
+		switch {
+		case len(path) < len(at) || !match(path[:len(at)], at):
+		case len(path) == len(at):
+			whole = true
+		default:
+			below, entries = append(below, path), entries || path[len(at)] == "*"
+		}
+	}
+	return below, whole, entries
 }
 
 func match(pattern, steps []string) bool {

@@ -9,6 +9,7 @@ import (
 
 	apierrors "github.com/go-openapi/errors"
 
+	"github.com/vmexecutor/config-server/auth"
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/models"
 	"github.com/vmexecutor/config-server/push"
@@ -24,6 +25,11 @@ var kinds = []struct {
 	status int
 	typ    string
 }{
+	{auth.ErrUnauthenticated, http.StatusUnauthorized, ""},
+	{auth.ErrForbidden, http.StatusForbidden, ""},
+	{errCrowded, http.StatusTooManyRequests, ""},
+	{errSlowBody, http.StatusRequestTimeout, ""},
+	{errLongHeader, http.StatusRequestHeaderFieldsTooLarge, ""},
 	{store.ErrNotFound, http.StatusNotFound, ""},
 	{store.ErrExists, http.StatusConflict, "exists"},
 	{store.ErrInUse, http.StatusConflict, "in-use"},
@@ -49,11 +55,18 @@ type problems struct{ log *slog.Logger }
 
 // serve answers with what err means. It implements ServeError of the generated API.
 func (p problems) serve(w http.ResponseWriter, r *http.Request, err error) {
+	err = told(r, err)
 	problem := problemOf(err)
 	problem.Instance = requestURN(r)
 	if problem.Status == http.StatusInternalServerError {
 		p.log.Error("request failed", "request", requestID(r), "method", r.Method, "path", r.URL.Path, "error", err)
 		problem.Detail = "The server's log has the reason, under request " + requestID(r) + "."
+	}
+	switch problem.Status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", challenge(err))
+	case http.StatusTooManyRequests:
+		w.Header().Set("Retry-After", "1")
 	}
 	if refused, ok := errors.AsType[*apierrors.MethodNotAllowedError](err); ok {
 		w.Header().Set("Allow", allow(refused.Allowed))
@@ -76,6 +89,9 @@ func problemOf(err error) *models.Problem {
 		return problem(http.StatusConflict, "vm-unavailable", e.Error())
 	}
 	if e, ok := errors.AsType[*requestError](err); ok {
+		return e.problem()
+	}
+	if e, ok := errors.AsType[*deniedError](err); ok {
 		return e.problem()
 	}
 	for parameter, err2 := range map[string]error{"continue": store.ErrContinue, "limit": store.ErrTooLong, "since": store.ErrFuture} {

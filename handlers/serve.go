@@ -1,7 +1,7 @@
 package handlers
 
 import (
-	"log/slog"
+	"bytes"
 	"maps"
 	"net/http"
 	"net/url"
@@ -12,29 +12,30 @@ import (
 	apierrors "github.com/go-openapi/errors"
 	"github.com/go-openapi/runtime/middleware"
 
+	"github.com/vmexecutor/config-server/auth"
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/restapi"
 	"github.com/vmexecutor/config-server/restapi/operations"
 )
 
-// maxBody is the longest body of a request, in bytes.
-const maxBody = 1 << 20
-
-// The paths beside the API, and beside docsPath.
+// The paths beside the API, and beside docsPath; and those of the API that need no credentials.
 const (
 	specPath    = "/swagger.json"
 	metricsPath = "/metrics"
+	healthPath  = "/healthz"
+	readyPath   = "/readyz"
 )
 
 // serve puts around the API what the generated code leaves out: request ids, a log and metrics, an answer when a handler
-// panics, a limit for bodies, strictness in paths and queries, HEAD and OPTIONS, the specification and its documentation.
-func serve(api *operations.ConfigAPI, log *slog.Logger, figures *metrics.Metrics) http.Handler {
-	s := &edge{problems: problems{log}, docs: newDocs(), metrics: figures}
+// panics, bounds, who is calling and what they may do, strictness in paths and queries, HEAD and OPTIONS, the specification
+// and its documentation.
+func serve(api *operations.ConfigAPI, o Options) http.Handler {
+	s := &edge{problems: problems{o.Logger}, docs: newDocs(), metrics: o.Metrics, callers: o.Callers, shares: newShares(o.Bounds)}
 	api.Middleware = func(b middleware.Builder) http.Handler { return api.Context().RoutesHandler(b) }
-	s.routes = api.Serve(s.strictQuery)
+	s.routes = api.Serve(func(next http.Handler) http.Handler { return s.permit(s.strictQuery(s.share(next))) })
 	s.allowed = func(r *http.Request) []string { return api.Context().AllowedMethods(r) }
-	return s.observe(http.HandlerFunc(s.route))
+	return s.observe(s.bound(s.identify(http.HandlerFunc(s.route))))
 }
 
 // edge is the outer half of the API's handler.
@@ -42,6 +43,8 @@ type edge struct {
 	problems
 	docs    *docs
 	metrics *metrics.Metrics
+	callers Callers
+	shares  *shares
 	routes  http.Handler
 	allowed func(*http.Request) []string // methods of the path, other than the request's
 }
@@ -53,15 +56,15 @@ func (s *edge) route(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case r.URL.Path == specPath:
-		s.file(w, r, specPath, swaggerJSON)
+		s.file(w, r, auth.Documentation, specPath, swaggerJSON)
 		return
 	case r.URL.Path == metricsPath:
-		s.file(w, r, metricsPath, s.metrics.Handler())
+		s.file(w, r, auth.Metrics, metricsPath, s.metrics.Handler())
 		return
 	case s.docs.has(r.URL.Path):
-		s.file(w, r, docsPath, s.docs)
+		s.file(w, r, auth.Documentation, docsPath, s.docs)
 		return
-	case r.Method == http.MethodOptions:
+	case r.Method == http.MethodOptions && requestOf(r).caller.Role != auth.VM: // which finds out nothing
 		if methods := s.allowed(r); len(methods) > 0 {
 			w.Header().Set("Allow", allow(methods))
 			w.WriteHeader(http.StatusNoContent)
@@ -72,19 +75,27 @@ func (s *edge) route(w http.ResponseWriter, r *http.Request) {
 		get.Method = http.MethodGet
 		r = &get
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	r.Body = http.MaxBytesReader(w, r.Body, s.shares.Body)
 	s.routes.ServeHTTP(w, r)
 }
 
-// swaggerJSON serves swagger.yml as JSON.
+// swaggerJSON serves swagger.yml as JSON. That a token may be shown is said here, for Swagger UI and clients: said in swagger.yml, it
+// would put a principal into every generated signature, which nobody here needs.
 var swaggerJSON = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(restapi.SwaggerJSON)
+	_, _ = w.Write(servedSpec)
 })
 
+// servedSpec is swagger.yml with a token as what may be shown, and need not be.
+var servedSpec = append([]byte(`{"security":[{"token":[]},{}],`), bytes.TrimPrefix(restapi.SwaggerJSON, []byte("{"))...)
+
 // file serves what is not of the API, and can only be read. Several paths may be one route.
-func (s *edge) file(w http.ResponseWriter, r *http.Request, route string, content http.Handler) {
+func (s *edge) file(w http.ResponseWriter, r *http.Request, operation, route string, content http.Handler) {
 	requestOf(r).route = route
+	if err := requestOf(r).permit(operation, ""); err != nil {
+		s.serve(w, r, err)
+		return
+	}
 	switch readable := []string{http.MethodGet}; r.Method {
 	case http.MethodGet, http.MethodHead:
 		content.ServeHTTP(w, r)
@@ -107,10 +118,9 @@ func allow(methods []string) string {
 }
 
 // strictQuery refuses query parameters that the operation does not have, or that are there twice or without a value:
-// what was misspelt would otherwise be what was not said. It is the first to know the route.
+// what was misspelt would otherwise be what was not said.
 func (s *edge) strictQuery(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		requestOf(r).route = middleware.MatchedRouteFrom(r).PathPattern
 		if faults := queryFaults(r); len(faults) > 0 {
 			s.serve(w, r, &requestError{faults})
 			return

@@ -213,11 +213,10 @@ func (r *Reconciler) synced(driver vm.Driver, key task, l *look, done outcome, b
 	if host, ok := driver.(vm.Host); ok {
 		host.Settled(l.e.Binding.Instance, l.e.Revision)
 	}
-	was, sum := pushedOf(l.desired), sumOf(l.state.Keys)
+	seen := l.sight
 	r.table.update(key, func(row *row) {
 		row.PushedRevision = l.e.Revision
-		row.behind, row.drifting, row.pushed = false, nil, was
-		row.version, row.epoch, row.power, row.booting, row.sum = l.state.Version, l.state.Epoch, l.state.Power, l.state.Booting, sum
+		row.behind, row.drifting, row.inOrder = false, nil, &seen
 		if done.set+done.deleted > 0 {
 			row.LastPush = &LastPush{At: time.Now(), KeysSet: done.set, KeysDeleted: done.deleted, Duration: time.Since(begun)}
 		}

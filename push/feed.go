@@ -118,11 +118,11 @@ func (r *Reconciler) listen(ctx context.Context, name string, driver vm.Driver) 
 // undisturbed reports whether the VM of a task is exactly as it was when it was last seen in order: most hints tell of what we did.
 func (r *Reconciler) undisturbed(ctx context.Context, t task) bool {
 	row := r.table.get(t)
-	driver := r.Drivers[row.driver]
-	if driver == nil || row.version == "" || row.behind || row.LastError != "" || len(row.torn) > 0 {
+	driver, was := r.Drivers[row.driver], row.inOrder
+	if driver == nil || was == nil || was.state.Version == "" || row.behind || row.LastError != "" || len(row.torn) > 0 {
 		return false
 	}
 	state, err := driver.Observe(ctx, row.instance)
-	return err == nil && state.Version == row.version && state.Epoch == row.epoch && state.Power == row.power && state.Booting == row.booting &&
-		sumOf(state.Keys) == row.sum // the version may be known before the keys are
+	return err == nil && state.Version == was.state.Version && state.Epoch == was.state.Epoch && state.Power == was.state.Power &&
+		state.Booting == was.state.Booting && equal(state.Keys, was.state.Keys) // the version may be known before the keys are
 }

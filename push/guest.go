@@ -225,7 +225,7 @@ func (r *Reconciler) reportOnce(ctx context.Context, host vm.Host, key task, ins
 		return 0, err
 	}
 	host.Settled(instance, taken.Revision)
-	r.table.update(key, func(row *row) { row.PushedRevision, row.pushed, row.version = taken.Revision, pushedOf(l.desired), "" })
+	r.table.update(key, func(row *row) { row.PushedRevision, row.inOrder = taken.Revision, nil })
 	return taken.Revision, nil
 }
 

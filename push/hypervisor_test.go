@@ -143,6 +143,9 @@ func (h *hypervisor) applying(v *vmfake.VM, c vm.Change, _ vmfake.Fault) {
 			h.execs[id] = boot
 		}
 	}
+	if c.Revision == 0 { // a cleaning: what it sees and takes away is an earlier binding's, and nobody remembers it
+		clear(b.seen)
+	}
 	for i, value := range values(with(v.Keys, c)) {
 		if value != held[i] && b.seen[held[i]] > 0 {
 			b.replaced[held[i]] = true

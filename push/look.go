@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -19,15 +20,13 @@ import (
 // look is a VM as it was seen, beside what it should be. What a push does, what a plan says and what an explanation tells all
 // follow from it.
 type look struct {
-	e        *store.Executor // its Binding has the base: what was last pushed or accepted
-	state    vm.State
-	boot     string // names the boot that the VM is in
-	hosted   bool   // by a vm.Host: nobody writes there but us and the guest, who asks before
-	observed extraconfig.KeySet
-	desired  extraconfig.KeySet
-	had      map[string]string // digests of the read-write fields of observed
-	fields   map[string]string // and of desired
-	asked    map[string]string // digests of all read-write fields that the store has, delivered or not
+	sight
+	e       *store.Executor // its Binding has the base: what was last pushed or accepted
+	boot    string          // names the boot that the VM is in
+	hosted  bool            // by a vm.Host: nobody writes there but us and the guest, who asks before
+	desired extraconfig.KeySet
+	fields  map[string]string // digests of its read-write fields
+	asked   map[string]string // and of all that the store has, delivered or not
 	// delivered is the configuration less the execs that this boot does not have.
 	delivered *executor.ExecutorConfig
 
@@ -38,6 +37,33 @@ type look struct {
 	ended    []string          // execs whose boot is over, and that do not say so yet
 	due      []string          // execs that are to be delivered for the first time
 	made     extraconfig.Delta // the change that was made then
+}
+
+// sight is a VM as it was seen. It is shared: nobody changes it.
+type sight struct {
+	state    vm.State
+	observed extraconfig.KeySet // the keys of ours among its keys
+	had      map[string]string  // digests of their read-write fields
+}
+
+// sightOf makes a sight of a state. Most VMs hold what they held when they were last seen in order, and their keys are told apart already.
+func (r *Reconciler) sightOf(state vm.State, last *sight) sight {
+	if last != nil && equal(state.Keys, last.state.Keys) {
+		return sight{state, last.observed, last.had}
+	}
+	observed := r.Store.Codec().Parse(state.Keys)
+	return sight{state, observed, observed.Fields()}
+}
+
+// equal reports whether two VMs' keys are the same. A driver may give one map again and again, until the VM changes.
+func equal(a, b map[string]string) bool {
+	return reflect.ValueOf(a).UnsafePointer() == reflect.ValueOf(b).UnsafePointer() || maps.Equal(a, b)
+}
+
+// has reports whether the VM held a pair.
+func (s *sight) has(p extraconfig.Pair) bool {
+	held, ok := s.observed.Get(p.Key)
+	return ok && held.Value == p.Value
 }
 
 // holderKey tells in a VM which executor it belongs to.
@@ -53,8 +79,8 @@ func (r *Reconciler) observe(ctx context.Context, driver vm.Driver, e *store.Exe
 	_, hosted := driver.(vm.Host)
 	if before != nil && before.fulfilled(e, state) {
 		return &look{
-			e: e, state: state, boot: before.boot, hosted: hosted, delivered: before.delivered,
-			observed: before.desired, had: before.fields, desired: before.desired, fields: before.fields, asked: before.asked,
+			sight: sight{state, before.desired, before.fields}, e: e, boot: before.boot, hosted: hosted, delivered: before.delivered,
+			desired: before.desired, fields: before.fields, asked: before.asked,
 		}, nil
 	}
 	return r.lookAt(e, state, hosted)
@@ -94,8 +120,7 @@ func (l *look) fulfilled(e *store.Executor, state vm.State) bool {
 }
 
 func (r *Reconciler) lookAt(e *store.Executor, state vm.State, hosted bool) (*look, error) {
-	l := &look{e: e, state: state, observed: r.Store.Codec().Parse(state.Keys), hosted: hosted}
-	l.had = l.observed.Fields()
+	l := &look{sight: r.sightOf(state, r.table.get(task{executor: e.Config.ID}).was(e.Binding)), e: e, hosted: hosted}
 	l.boot = e.Binding.Driver + "/" + e.Binding.Instance + "/" + bootOf(state)
 	holder := l.holder()
 	if e.Binding.Base == nil && !e.Binding.TakeOver && holder != "" && holder != e.Config.ID {
@@ -172,7 +197,7 @@ func (l *look) fresh() bool {
 
 // reverted reports whether keys went back, or went, that no guest can write. vSphere need not show a VM's keys and its power at
 // once: what a guest's keys were before is then no report, though the VM seems to run.
-func (l *look) reverted(was pushed) bool {
+func (l *look) reverted(was *sight) bool {
 	if was == nil {
 		return false
 	}
@@ -271,6 +296,9 @@ func (l *look) delta() extraconfig.Delta {
 
 // base is what is known to be in the VM's read-write fields once the delta is applied.
 func (l *look) base() map[string]string {
+	if len(l.held) == 0 {
+		return l.fields
+	}
 	base := maps.Clone(l.fields)
 	for field, digest := range l.e.Binding.Base {
 		if l.held[field] {

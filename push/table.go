@@ -17,13 +17,9 @@ type table struct {
 
 type row struct {
 	Status
-	driver, instance string // the VM that PushedRevision was pushed to
-	behind           bool   // the VM was seen to differ since
-	pushed           pushed // what it was seen to hold
-	version, epoch   string // of the VM when it was last seen in order
-	power            vm.Power
-	booting          bool
-	sum              uint64               // of its keys then
+	driver, instance string               // the VM that PushedRevision was pushed to
+	behind           bool                 // the VM was seen to differ since
+	inOrder          *sight               // of it, when it was last seen to hold all that it should; nil when it was not yet
 	boot             string               // that the VM was last seen in
 	torn             map[string]time.Time // fields that did not parse, and since when
 	drifting         map[string]bool      // fields that are being put back, and were told of
@@ -32,12 +28,12 @@ type row struct {
 
 func newTable() *table { return &table{rows: map[task]*row{}, tasks: map[string]task{}} }
 
-// was gives what the VM of a binding was last seen to hold; nil when it was not seen yet.
-func (r row) was(b *store.Binding) pushed {
+// was gives the VM of a binding as it was last seen in order; nil when it was not yet.
+func (r row) was(b *store.Binding) *sight {
 	if b == nil || r.instance != b.Instance {
 		return nil
 	}
-	return r.pushed
+	return r.inOrder
 }
 
 // hold says which of the fields that do not parse are left alone, because they did parse until a moment ago, and how long.

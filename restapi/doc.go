@@ -21,6 +21,10 @@
 //	Every failure is an `application/problem+json` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent
 //	scalars have their zero value; answers say `[]` and `{}` and never `null`. 507 says that the server's disk is full: nothing was changed, and the same request will do once there is room.
 //
+//	Callers show who they are with a bearer token or a client certificate (401 otherwise), unless the server serves this machine alone. What a
+//	caller's role does not have is refused (403) before anything about the resource is looked at. The guest of a VM hears 404 of all that is not
+//	its own, whether it exists or not. A request that is more than the server takes at a time is refused with 429 and `Retry-After`.
+//
 //	Schemes:
 //	  http
 //	  https

@@ -27,7 +27,7 @@ func init() {
   ],
   "swagger": "2.0",
   "info": {
-    "description": "Holds the configuration of executors, containers that run as VMs of their own, and keeps the key/value set of every VM equal to what\nits executor says, filtered by scope.\n\nEvery field that lives in a VM says who may see and change it there (` + "`" + `x-vice-scope` + "`" + `) and by which step of a key it is\nreached (` + "`" + `x-vice-key` + "`" + `):\n\n| scope | in the guest |\n|---|---|\n| ` + "`" + `hidden` + "`" + ` | never seen |\n| ` + "`" + `read-only` + "`" + ` | read, changed by the control plane alone |\n| ` + "`" + `read-write` + "`" + ` | read, and reported back by the guest: a report |\n| ` + "`" + `inherited` + "`" + ` | as the field's parent |\n| ` + "`" + `store` + "`" + ` | not in the VM at all: kept by the server alone |\n\nFurther words are modifiers: ` + "`" + `non-persistent` + "`" + ` fields are delivered only while the VM is on, ` + "`" + `secret` + "`" + ` ones are sealed.\n\nEvery failure is an ` + "`" + `application/problem+json` + "`" + ` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent\nscalars have their zero value; answers say ` + "`" + `[]` + "`" + ` and ` + "`" + `{}` + "`" + ` and never ` + "`" + `null` + "`" + `. 507 says that the server's disk is full: nothing was changed, and the same request will do once there is room.\n",
+    "description": "Holds the configuration of executors, containers that run as VMs of their own, and keeps the key/value set of every VM equal to what\nits executor says, filtered by scope.\n\nEvery field that lives in a VM says who may see and change it there (` + "`" + `x-vice-scope` + "`" + `) and by which step of a key it is\nreached (` + "`" + `x-vice-key` + "`" + `):\n\n| scope | in the guest |\n|---|---|\n| ` + "`" + `hidden` + "`" + ` | never seen |\n| ` + "`" + `read-only` + "`" + ` | read, changed by the control plane alone |\n| ` + "`" + `read-write` + "`" + ` | read, and reported back by the guest: a report |\n| ` + "`" + `inherited` + "`" + ` | as the field's parent |\n| ` + "`" + `store` + "`" + ` | not in the VM at all: kept by the server alone |\n\nFurther words are modifiers: ` + "`" + `non-persistent` + "`" + ` fields are delivered only while the VM is on, ` + "`" + `secret` + "`" + ` ones are sealed.\n\nEvery failure is an ` + "`" + `application/problem+json` + "`" + ` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent\nscalars have their zero value; answers say ` + "`" + `[]` + "`" + ` and ` + "`" + `{}` + "`" + ` and never ` + "`" + `null` + "`" + `. 507 says that the server's disk is full: nothing was changed, and the same request will do once there is room.\n\nCallers show who they are with a bearer token or a client certificate (401 otherwise), unless the server serves this machine alone. What a\ncaller's role does not have is refused (403) before anything about the resource is looked at. The guest of a VM hears 404 of all that is not\nits own, whether it exists or not. A request that is more than the server takes at a time is refused with 429 and ` + "`" + `Retry-After` + "`" + `.\n",
     "title": "config-server",
     "license": {
       "name": "Apache-2.0",
@@ -3814,6 +3814,14 @@ func init() {
       }
     }
   },
+  "securityDefinitions": {
+    "token": {
+      "description": "` + "`" + `Bearer` + "`" + `, a space, and the token. A client certificate serves as well.",
+      "type": "apiKey",
+      "name": "Authorization",
+      "in": "header"
+    }
+  },
   "tags": [
     {
       "description": "Configurations of executors.",
@@ -3874,7 +3882,7 @@ func init() {
   ],
   "swagger": "2.0",
   "info": {
-    "description": "Holds the configuration of executors, containers that run as VMs of their own, and keeps the key/value set of every VM equal to what\nits executor says, filtered by scope.\n\nEvery field that lives in a VM says who may see and change it there (` + "`" + `x-vice-scope` + "`" + `) and by which step of a key it is\nreached (` + "`" + `x-vice-key` + "`" + `):\n\n| scope | in the guest |\n|---|---|\n| ` + "`" + `hidden` + "`" + ` | never seen |\n| ` + "`" + `read-only` + "`" + ` | read, changed by the control plane alone |\n| ` + "`" + `read-write` + "`" + ` | read, and reported back by the guest: a report |\n| ` + "`" + `inherited` + "`" + ` | as the field's parent |\n| ` + "`" + `store` + "`" + ` | not in the VM at all: kept by the server alone |\n\nFurther words are modifiers: ` + "`" + `non-persistent` + "`" + ` fields are delivered only while the VM is on, ` + "`" + `secret` + "`" + ` ones are sealed.\n\nEvery failure is an ` + "`" + `application/problem+json` + "`" + ` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent\nscalars have their zero value; answers say ` + "`" + `[]` + "`" + ` and ` + "`" + `{}` + "`" + ` and never ` + "`" + `null` + "`" + `. 507 says that the server's disk is full: nothing was changed, and the same request will do once there is room.\n",
+    "description": "Holds the configuration of executors, containers that run as VMs of their own, and keeps the key/value set of every VM equal to what\nits executor says, filtered by scope.\n\nEvery field that lives in a VM says who may see and change it there (` + "`" + `x-vice-scope` + "`" + `) and by which step of a key it is\nreached (` + "`" + `x-vice-key` + "`" + `):\n\n| scope | in the guest |\n|---|---|\n| ` + "`" + `hidden` + "`" + ` | never seen |\n| ` + "`" + `read-only` + "`" + ` | read, changed by the control plane alone |\n| ` + "`" + `read-write` + "`" + ` | read, and reported back by the guest: a report |\n| ` + "`" + `inherited` + "`" + ` | as the field's parent |\n| ` + "`" + `store` + "`" + ` | not in the VM at all: kept by the server alone |\n\nFurther words are modifiers: ` + "`" + `non-persistent` + "`" + ` fields are delivered only while the VM is on, ` + "`" + `secret` + "`" + ` ones are sealed.\n\nEvery failure is an ` + "`" + `application/problem+json` + "`" + ` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent\nscalars have their zero value; answers say ` + "`" + `[]` + "`" + ` and ` + "`" + `{}` + "`" + ` and never ` + "`" + `null` + "`" + `. 507 says that the server's disk is full: nothing was changed, and the same request will do once there is room.\n\nCallers show who they are with a bearer token or a client certificate (401 otherwise), unless the server serves this machine alone. What a\ncaller's role does not have is refused (403) before anything about the resource is looked at. The guest of a VM hears 404 of all that is not\nits own, whether it exists or not. A request that is more than the server takes at a time is refused with 429 and ` + "`" + `Retry-After` + "`" + `.\n",
     "title": "config-server",
     "license": {
       "name": "Apache-2.0",
@@ -8309,6 +8317,14 @@ func init() {
       "schema": {
         "$ref": "#/definitions/Problem"
       }
+    }
+  },
+  "securityDefinitions": {
+    "token": {
+      "description": "` + "`" + `Bearer` + "`" + `, a space, and the token. A client certificate serves as well.",
+      "type": "apiKey",
+      "name": "Authorization",
+      "in": "header"
     }
   },
   "tags": [

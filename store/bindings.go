@@ -283,10 +283,13 @@ func (b *bindingRecord) binding(at uint64) *Binding {
 
 // binding reads an executor's binding; nil when it is unbound.
 func (t *txn) binding(id string) (*Binding, error) {
-	var rec bindingRecord
-	at, found, err := t.read(bindingKey(id), &rec)
+	kv, found, err := t.get(bindingKey(id))
 	if err != nil || !found {
 		return nil, err
 	}
-	return rec.binding(at), nil
+	rec, err := shared[bindingRecord](t.records, kv)
+	if err != nil {
+		return nil, err
+	}
+	return rec.binding(kv.Revision), nil
 }

@@ -175,22 +175,23 @@ func (t *txn) load(id string) (*Executor, error) {
 	if err != nil || !found {
 		return nil, err
 	}
-	e, err := t.executor(kv)
-	if err == nil {
-		t.recent.add(kv, e.stored)
+	rec, err := shared[executorRecord](t.records, kv)
+	if err != nil {
+		return nil, err
 	}
-	return e, err
+	return t.executorOf(kv, rec)
 }
 
 // executor makes an executor of its record. Unlike load it keeps none: whoever goes through all would push out those that are read.
 func (t *txn) executor(kv KV) (*Executor, error) {
-	rec := t.recent.get(kv)
-	if rec == nil {
-		rec = &executorRecord{}
-		if err := decode(kv, rec); err != nil {
-			return nil, err
-		}
+	rec, err := peek[executorRecord](t.records, kv)
+	if err != nil {
+		return nil, err
 	}
+	return t.executorOf(kv, rec)
+}
+
+func (t *txn) executorOf(kv KV, rec *executorRecord) (*Executor, error) {
 	e, err := t.resolve(rec)
 	if err != nil {
 		return nil, err
@@ -199,10 +200,16 @@ func (t *txn) executor(kv KV) (*Executor, error) {
 	if e.Binding, err = t.binding(rec.Config.ID); err != nil || len(rec.Config.Execs) == 0 {
 		return e, err
 	}
-	var boots bootsRecord
-	_, _, err = t.read(bootsKey(rec.Config.ID), &boots)
+	kv, found, err := t.get(bootsKey(rec.Config.ID))
+	if err != nil || !found {
+		return e, err
+	}
+	boots, err := shared[bootsRecord](t.records, kv)
+	if err != nil {
+		return nil, err
+	}
 	e.Boots = boots.Boots
-	return e, err
+	return e, nil
 }
 
 // settle says at which revision the record was committed.

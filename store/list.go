@@ -66,7 +66,7 @@ func (s *Store) ListExecutors(ctx context.Context, q ExecutorQuery) (*Page[Execu
 func (s *Store) ListNetworks(ctx context.Context, q NetworkQuery) (*Page[Network], error) {
 	return list(ctx, s, q.Paging, fmt.Sprintf("networks %q %q", q.Lookup, q.Annotations), source[Network]{
 		records: func(snap Snapshot) iter.Seq2[KV, error] { return snap.Range(networkKey("")) },
-		read:    func(_ *txn, kv KV) (*Network, error) { return network(kv) },
+		read:    func(t *txn, kv KV) (*Network, error) { return network(t.records, kv) },
 		holds: func(n *Network) bool {
 			return (n.Config.Name == q.Lookup || strings.HasPrefix(n.Config.ID, q.Lookup)) && annotated(n.Annotations, q.Annotations)
 		},

@@ -167,7 +167,7 @@ func (s *Store) Network(ctx context.Context, name string) (n *Network, err error
 		if err != nil || !found {
 			return firstOf(err, notFound("container network", name))
 		}
-		n, err = network(kv)
+		n, err = network(s.records, kv)
 		return err
 	})
 	return n, err
@@ -181,7 +181,7 @@ func (s *Store) Networks(ctx context.Context) (list []*Network, revision uint64,
 			if err != nil {
 				return err
 			}
-			n, err := network(kv)
+			n, err := network(s.records, kv)
 			if err != nil {
 				return err
 			}
@@ -201,9 +201,9 @@ func (s *Store) ExecutorsOn(ctx context.Context, name string) (ids []string, err
 	return ids, err
 }
 
-func network(kv KV) (*Network, error) {
-	var rec networkRecord
-	if err := decode(kv, &rec); err != nil {
+func network(c *recordCache, kv KV) (*Network, error) {
+	rec, err := shared[networkRecord](c, kv)
+	if err != nil {
 		return nil, err
 	}
 	return &Network{Config: rec.Config, Annotations: rec.Annotations, CreateTime: rec.CreateTime, Revision: kv.Revision}, nil
@@ -220,7 +220,7 @@ func (t *txn) network(name string) (*Network, error) {
 	}
 	var n *Network
 	if found {
-		if n, err = network(kv); err != nil {
+		if n, err = network(t.records, kv); err != nil {
 			return nil, err
 		}
 	}

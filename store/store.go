@@ -23,9 +23,6 @@ type Options struct {
 	// over, is kept in this many bytes together (128 MiB), and for each list for this long after its last page (5m). When there is no room the one that was used least recently is dropped.
 	ListMemory int
 	ListIdle   time.Duration
-	// Executors that were read last are kept as they were decoded: up to so many bytes of them as they are stored (32 MiB), which take
-	// about three times that.
-	RecentMemory int
 }
 
 // Store is the typed store. All methods may be called at the same time; each change is one commit, durable
@@ -36,7 +33,7 @@ type Store struct {
 	reports  map[string]bool // the fields whose values events tell
 	now      func() time.Time
 	listings *listings
-	recent   *recent
+	records  *recordCache
 	hub      *hub
 }
 
@@ -48,7 +45,7 @@ func New(e Engine, o Options) (*Store, error) {
 	}
 	o.defaults()
 	return &Store{
-		engine: e, codec: codec, reports: reportFields(codec.Fields()), now: o.Now, hub: newHub(e), recent: &recent{limit: o.RecentMemory / 2},
+		engine: e, codec: codec, reports: reportFields(codec.Fields()), now: o.Now, hub: newHub(e), records: newRecordCache(recordRoom),
 		listings: &listings{memory: o.ListMemory, idle: o.ListIdle, log: o.Logger, all: map[string]*listing{}},
 	}, nil
 }
@@ -62,9 +59,6 @@ func (o *Options) defaults() {
 	}
 	if o.ListMemory == 0 {
 		o.ListMemory = 128 << 20
-	}
-	if o.RecentMemory == 0 {
-		o.RecentMemory = 32 << 20
 	}
 	if o.ListIdle == 0 {
 		o.ListIdle = 5 * time.Minute

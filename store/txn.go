@@ -11,16 +11,16 @@ import (
 // txn is a change while it is made: what it read must still hold when it is committed.
 type txn struct {
 	snap     Snapshot
-	recent   *recent
 	compare  []Compare
 	ops      []Op
 	event    Event
 	on, was  []string            // container networks: see noted
 	networks map[string]*Network // that were looked at
+	records  *recordCache
 }
 
 func (s *Store) newTxn(snap Snapshot) *txn {
-	return &txn{snap: snap, recent: s.recent, networks: map[string]*Network{}}
+	return &txn{snap: snap, networks: map[string]*Network{}, records: s.records}
 }
 
 // errUnchanged ends a change that would change nothing.

@@ -28,6 +28,7 @@ const (
 type State struct {
 	// Keys are all pairs that the VM holds, other tools' too, spelt as the VM spells them.
 	// Values are text, and unescaped: an empty string is an empty value, not an absent key.
+	// The map may be shared: nobody changes it.
 	Keys map[string]string
 	// Power at that instant.
 	Power Power

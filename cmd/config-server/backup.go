@@ -16,7 +16,9 @@ import (
 
 // backupCommand copies the store of a server that runs.
 type backupCommand struct {
-	Address string `long:"address" value-name:"URL" description:"The server, http://host:port or unix:///path; without it the one that --host, --port and --socket-path of this command line would start"`
+	Address string `long:"address" value-name:"URL" description:"The server, http://host:port or unix:///path; without it the one that --host, --port, --tls-certificate and --socket-path of this command line would start"`
+	Bearer  string `long:"bearer-file" value-name:"FILE" description:"A file whose only line is the token of an administrator"`
+	CA      string `long:"ca" value-name:"FILE" description:"Certificates of the authorities to trust, in PEM, instead of those that the system trusts"`
 	Args    struct {
 		File string `positional-arg-name:"FILE" description:"Where the copy goes. A file that is there is replaced once the copy is whole"`
 	} `positional-args:"yes" required:"yes"`
@@ -33,9 +35,20 @@ func (c *backupCommand) run(ctx context.Context, o app.Options) error {
 		}
 		address = "unix://" + path
 	default:
-		address = "http://" + net.JoinHostPort(o.Host, strconv.Itoa(int(o.Port)))
+		scheme := "http://"
+		if o.TLSCertificate != "" {
+			scheme = "https://"
+		}
+		address = scheme + net.JoinHostPort(o.Host, strconv.Itoa(int(o.Port)))
 	}
-	contents, err := save(ctx, address, c.Args.File)
+	var opts []apiclient.Option
+	if c.Bearer != "" {
+		opts = append(opts, apiclient.WithTokenFile(c.Bearer))
+	}
+	if c.CA != "" {
+		opts = append(opts, apiclient.WithCA(c.CA))
+	}
+	contents, err := save(ctx, address, c.Args.File, opts...)
 	if err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
@@ -44,8 +57,8 @@ func (c *backupCommand) run(ctx context.Context, o app.Options) error {
 }
 
 // save copies a server's store to a file, which only this user can read. It has that name only once it is whole and on disk.
-func save(ctx context.Context, address, file string) (contents app.Contents, err error) {
-	server, err := apiclient.New(address)
+func save(ctx context.Context, address, file string, opts ...apiclient.Option) (contents app.Contents, err error) {
+	server, err := apiclient.New(address, opts...)
 	if err != nil {
 		return contents, err
 	}

@@ -1,5 +1,5 @@
 // Command config-server serves the configuration of executors and keeps their VMs' key sets equal to it. With the command backup
-// or restore it copies the store of one that runs, or puts such a copy in place.
+// or restore it copies the store of one that runs, or puts such a copy in place; with token new it lets somebody in.
 package main
 
 import (
@@ -22,12 +22,16 @@ func run(args []string) int {
 	var o app.Options
 	var backup backupCommand
 	var restore restoreCommand
+	var token newTokenCommand
 	parser := flags.NewParser(&o, flags.HelpFlag|flags.PassDoubleDash)
 	parser.Name = "config-server"
 	parser.SubcommandsOptional = true
 	_, err := parser.AddCommand("backup", "Copy the store of a server that runs", "Copies the store of a server that runs into a file, and checks the copy.", &backup)
 	if err == nil {
 		_, err = parser.AddCommand("restore", "Make a backup the store", "Checks a backup and makes it the store in --data-dir, which no server may use meanwhile.", &restore)
+	}
+	if err == nil {
+		err = addTokenCommand(parser, &token)
 	}
 	var rest []string
 	if err == nil {
@@ -38,16 +42,19 @@ func run(args []string) int {
 	case errors.As(err, &usage) && usage.Type == flags.ErrHelp:
 		fmt.Println(usage.Message)
 		return 0
-	case err != nil:
+	case errors.As(err, &usage):
 		fmt.Fprintln(os.Stderr, "config-server:", err)
 		return 2
+	case err != nil: // of a command
+		fmt.Fprintln(os.Stderr, "config-server:", err)
+		return 1
 	case len(rest) > 0:
 		fmt.Fprintf(os.Stderr, "config-server: unexpected argument %q\n", rest[0])
 		return 2
 	}
 	command := app.Run
-	if parser.Active != nil {
-		command = map[string]func(context.Context, app.Options) error{"backup": backup.run, "restore": restore.run}[parser.Active.Name]
+	for c := parser.Active; c != nil; c = c.Active {
+		command = map[string]func(context.Context, app.Options) error{"backup": backup.run, "restore": restore.run, "new": token.run}[c.Name]
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -71,11 +71,26 @@ func (l *lines) String() string {
 // start runs the server until it said where it listens. Ports are free ones.
 func start(t testing.TB, dataDir string, env []string, args ...string) *server {
 	t.Helper()
-	return startCommand(t, exec.Command(binary), nil, dataDir, env, args...)
+	s := launch(t, dataDir, env, args...)
+	s.opinion = newOpinion(t, s.api)
+	return s
 }
 
-// startCommand runs the server by a command that takes its flags.
+// launch is start for tests that make their requests by themselves.
+func launch(t testing.TB, dataDir string, env []string, args ...string) *server {
+	t.Helper()
+	return launchCommand(t, exec.Command(binary), nil, dataDir, env, args...)
+}
+
+// startCommand is start for a server that is run by a command which takes its flags.
 func startCommand(t testing.TB, cmd *exec.Cmd, attr *syscall.SysProcAttr, dataDir string, env []string, args ...string) *server {
+	t.Helper()
+	s := launchCommand(t, cmd, attr, dataDir, env, args...)
+	s.opinion = newOpinion(t, s.api)
+	return s
+}
+
+func launchCommand(t testing.TB, cmd *exec.Cmd, attr *syscall.SysProcAttr, dataDir string, env []string, args ...string) *server {
 	t.Helper()
 	cmd.Args = append(cmd.Args, "--port", "0", "--simulator-listen", "127.0.0.1:0", "--log-format", "json", "--data-dir", dataDir)
 	cmd.Args = append(cmd.Args, args...)
@@ -105,7 +120,6 @@ func startCommand(t testing.TB, cmd *exec.Cmd, attr *syscall.SysProcAttr, dataDi
 	case <-s.output.done:
 		t.Fatalf("the server ended early:\n%s", s.output)
 	}
-	s.opinion = newOpinion(t, s.api)
 	return s
 }
 

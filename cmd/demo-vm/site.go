@@ -1,12 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/vmexecutor/config-server/apiclient"
 	"github.com/vmexecutor/config-server/client/executors"
@@ -109,24 +109,13 @@ func (s *site) patch(ctx context.Context, id string, changes any) error {
 	return nil
 }
 
-// lookAgain is the time between two looks at an executor.
-const lookAgain = 100 * time.Millisecond
-
 // await waits until an executor is as it should come to be: what a guest reports comes without being asked for.
 func (s *site) await(ctx context.Context, id string, is func(*models.Executor) bool) (*models.Executor, error) {
-	look := time.NewTicker(lookAgain)
-	defer look.Stop()
-	for {
-		answer, err := s.api.Executors.GetExecutorContext(ctx, executors.NewGetExecutorParams().WithID(id))
-		if err == nil && is(answer.Payload) {
-			return answer.Payload, nil
-		}
-		select {
-		case <-look.C:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%s did not become what was awaited: %w", id, context.Cause(ctx))
-		}
+	e, err := s.api.WaitExecutor(ctx, id, is)
+	if err != nil {
+		return nil, fmt.Errorf("%s did not become what was awaited: %w", id, cmp.Or(context.Cause(ctx), err))
 	}
+	return e, nil
 }
 
 // exec runs a command in a running VM and waits for its end.

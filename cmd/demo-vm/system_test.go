@@ -114,6 +114,24 @@ func (b *bench) becomes(id string, is func(*models.Executor) bool) *models.Execu
 	return e
 }
 
+// heard wants that the feed told of what a guest reported.
+func (b *bench) heard(id string, want map[string]string) {
+	b.Helper()
+	for e, err := range b.api.Watch(b.ctx, apiclient.WatchOptions{Since: new(uint64), Executors: []string{id}}) {
+		if err != nil {
+			b.Fatalf("the feed did not tell %v: %v", want, err)
+		}
+		for path, value := range want {
+			if e.Action == models.EventActionReport && e.Values[path] == value {
+				delete(want, path)
+			}
+		}
+		if len(want) == 0 {
+			return
+		}
+	}
+}
+
 // runs a command in the VM and wants its exit code.
 func (b *bench) runs(id, name, script string, want int64) {
 	b.Helper()
@@ -192,6 +210,7 @@ func TestSystemLife(t *testing.T) {
 			t.Errorf("%s, which ran in an earlier boot, is %+v", name, x)
 		}
 	}
+	b.heard("life", map[string]string{"sessions.main.started": "true", "execs.once.exitStatus": "42", "execs.long.exitStatus": "9"})
 	b.expectNoSecret(vm)
 }
 
@@ -248,6 +267,7 @@ func TestSystemTwoVMs(t *testing.T) {
 			t.Errorf("%s was assigned %s", id, got.Assigned)
 		}
 		b.sees(vm, `msg="a session runs" session=sessions.www`)
+		b.heard(id, map[string]string{"networks.front.assigned": e.Networks["front"].IP, "sessions.www.started": "true"})
 	}
 	// (Debian's static busybox has a wget that crashes.)
 	get := `until printf 'GET / HTTP/1.0\r\n\r\n' | nc -w 20 %s 80 | grep page; do sleep 1; done`

@@ -73,6 +73,7 @@ func TestImportDirections(t *testing.T) {
 		{module + "/models", []string{"handlers", "models", "restapi", "client", "apiclient", "cmd"}},
 		{module + "/restapi", []string{"handlers", "restapi"}},
 		{module + "/client", []string{"client", "apiclient", "cmd"}},
+		{module + "/auth", []string{"app", "auth", "handlers", "cmd/config-server"}},
 		{module + "/handlers", []string{"app"}},
 		{module + "/app", []string{"cmd"}},
 		{module + "/push", []string{"app", "handlers", "vm/vmtest"}},

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"sync"
 	"testing"
+	"time"
 )
 
 // endpoint stands between a driver and a simulator: it counts calls, and loses answers.
@@ -19,6 +20,7 @@ type endpoint struct {
 
 	mu     sync.Mutex
 	counts map[string]int
+	since  time.Time      // when counting began
 	lose   map[string]int // answers still to be lost, by method
 	before func(string)   // is called before a call is passed on
 	odds   func(method string, n int) mishap
@@ -39,7 +41,7 @@ var methodName = regexp.MustCompile(`Body[^>]*>\s*<(?:\w+:)?(\w+)`)
 
 func newEndpoint(t testing.TB, target *url.URL) *endpoint {
 	t.Helper()
-	e := &endpoint{counts: make(map[string]int), lose: make(map[string]int)}
+	e := &endpoint{counts: make(map[string]int), lose: make(map[string]int), since: time.Now()}
 	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: target.Scheme, Host: target.Host})
 	proxy.Transport = &http.Transport{MaxIdleConns: 200, MaxIdleConnsPerHost: 200}
 	proxy.ErrorHandler = func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) }
@@ -98,6 +100,7 @@ func (e *endpoint) take() (total int, byMethod map[string]int) {
 	defer e.mu.Unlock()
 	byMethod = maps.Clone(e.counts)
 	clear(e.counts)
+	e.since = time.Now()
 	delete(byMethod, "WaitForUpdatesEx")
 	for _, n := range byMethod {
 		total += n

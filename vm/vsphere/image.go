@@ -28,6 +28,7 @@ var powers = map[types.VirtualMachinePowerState]vm.Power{
 type image struct {
 	instance string // empty while vSphere does not show the configuration
 	keys     map[string]string
+	shared   bool // keys was given to callers: it is copied before it changes
 	version  string
 	power    types.VirtualMachinePowerState
 	boot     string
@@ -74,7 +75,7 @@ func (i *image) set(c types.PropertyChange) bool {
 			i.snapshot = ref.Value
 		}
 	case "config.extraConfig":
-		i.keys = make(map[string]string)
+		i.keys, i.shared = make(map[string]string), false
 		if !gone {
 			var list types.ArrayOfOptionValue
 			list, ok = c.Val.(types.ArrayOfOptionValue)
@@ -97,7 +98,17 @@ func textOf[T ~string](value any) (T, bool) {
 	return v, ok
 }
 
-func (i *image) setKey(o *types.OptionValue) { i.keys[o.Key] = extraconfig.Unescape(text(o.Value)) }
+func (i *image) setKey(o *types.OptionValue) {
+	i.own()
+	i.keys[o.Key] = extraconfig.Unescape(text(o.Value))
+}
+
+// own makes the keys the image's alone.
+func (i *image) own() {
+	if i.shared {
+		i.keys, i.shared = maps.Clone(i.keys), false
+	}
+}
 
 // setOne takes in a change of one key.
 func (i *image) setOne(c types.PropertyChange) bool {
@@ -119,6 +130,7 @@ func (i *image) setOne(c types.PropertyChange) bool {
 	switch v := c.Val.(type) {
 	case nil:
 		_, known := i.keys[key]
+		i.own()
 		delete(i.keys, key)
 		return known
 	case types.OptionValue:
@@ -151,9 +163,10 @@ func (i *image) epoch() string {
 	return string(power) + " " + i.boot + " " + i.snapshot
 }
 
-// state is the image as the contract has it; what is in it is the caller's.
+// state is the image as the contract has it.
 func (i *image) state() vm.State {
-	s := vm.State{Keys: maps.Clone(i.keys), Power: vm.PowerUnknown, Epoch: i.epoch(), Boot: i.boot, Version: i.version}
+	i.shared = true
+	s := vm.State{Keys: i.keys, Power: vm.PowerUnknown, Epoch: i.epoch(), Boot: i.boot, Version: i.version}
 	if s.Keys == nil {
 		s.Keys = make(map[string]string)
 	}

@@ -1,6 +1,7 @@
 package vsphere
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -92,5 +93,24 @@ func TestImageEpoch(t *testing.T) {
 	}
 	if !i.set(types.PropertyChange{Name: "snapshot", Op: types.PropertyChangeOpIndirectRemove}) || i.snapshot != "" {
 		t.Error("the last snapshot does not go")
+	}
+}
+
+// What callers were given stays as it was, and is copied once however many keys change.
+func TestImageKeepsWhatItGave(t *testing.T) {
+	key := func(name, value string) types.PropertyChange {
+		return types.PropertyChange{Name: `config.extraConfig["` + name + `"]`, Op: types.PropertyChangeOpAssign, Val: types.OptionValue{Key: name, Value: value}}
+	}
+	var i image
+	i.set(types.PropertyChange{Name: "config.extraConfig", Val: options("a", "1", "b", "1")})
+	before := i.state().Keys
+	i.setAll([]types.PropertyChange{key("a", "2"), key("c", "2")})
+	between := i.state().Keys
+	i.set(types.PropertyChange{Name: `config.extraConfig["b"]`, Op: types.PropertyChangeOpRemove})
+	after := i.state().Keys
+	for n, want := range []map[string]string{{"a": "1", "b": "1"}, {"a": "2", "b": "1", "c": "2"}, {"a": "2", "c": "2"}} {
+		if got := []map[string]string{before, between, after}[n]; !maps.Equal(got, want) {
+			t.Errorf("state %d is %v, want %v", n, got, want)
+		}
 	}
 }

@@ -1,0 +1,151 @@
+package handlers
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/go-openapi/runtime/middleware"
+
+	"github.com/vmexecutor/config-server/auth"
+)
+
+func TestQuota(t *testing.T) {
+	q := newQuota(10)
+	for _, step := range []struct {
+		caller string
+		n      int64
+		want   bool
+	}{
+		{"a", 3, true}, {"a", 3, false}, {"a", 2, true}, {"a", 1, false}, // half
+		{"b", 5, true}, {"b", 1, false}, {"c", 1, false}, // all
+	} {
+		if got := q.take(step.caller, step.n); got != step.want {
+			t.Errorf("%d for %s: %v", step.n, step.caller, got)
+		}
+	}
+	q.give("a", 2)
+	if !q.take("c", 2) || q.take("c", 1) {
+		t.Error("what was given back is not there, or more is")
+	}
+	q.give("a", 3)
+	q.give("b", 5)
+	q.give("c", 2)
+	if q.used != 0 || len(q.by) != 0 {
+		t.Errorf("%d is left with %v", q.used, q.by)
+	}
+	if one := newQuota(1); !one.take("a", 1) {
+		t.Error("of one thing nobody has half, so somebody has it")
+	}
+}
+
+// sharing is the edge's part that shares, before an operation that ends when it is told to.
+type sharing struct {
+	*testing.T
+	handler http.Handler
+	at      chan string   // callers whose operation has begun
+	end     chan struct{} // lets one end
+	all     sync.WaitGroup
+}
+
+func newSharing(t *testing.T, b Bounds) *sharing {
+	e := newEdge(t)
+	api, err := newAPI(Options{Store: e.store, Push: e.reconciler, Logger: discardTo(e.log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &sharing{T: t, at: make(chan string), end: make(chan struct{})}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(e.log)
+		}
+	})
+	inner := &edge{problems: problems{discardTo(e.log)}, metrics: e.metrics, shares: newShares(b)}
+	shared := inner.share(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		s.at <- requestOf(r).caller.Name
+		<-s.end
+	}))
+	api.Middleware = func(b middleware.Builder) http.Handler { return api.Context().RoutesHandler(b) }
+	routes := api.Serve(func(http.Handler) http.Handler { return shared })
+	s.handler = inner.observe(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requestOf(r).caller = auth.Principal{Name: r.Header.Get("Caller"), Role: auth.Admin}
+		routes.ServeHTTP(w, r)
+	}))
+	return s
+}
+
+// ask makes a request beside others, which must end with a status; it says when.
+func (s *sharing) ask(caller, method, target string, body io.Reader, status int) (answered chan struct{}) {
+	answered = make(chan struct{})
+	r := httptest.NewRequestWithContext(s.Context(), method, target, body)
+	r.Header.Set("Caller", caller)
+	s.all.Go(func() {
+		defer close(answered)
+		w := httptest.NewRecorder()
+		s.handler.ServeHTTP(w, r)
+		if w.Code != status || (status == http.StatusTooManyRequests) != (w.Header().Get("Retry-After") != "") {
+			s.Errorf("%s %s as %s: %d %v %s, want %d", method, target, caller, w.Code, w.Header(), w.Body, status)
+		}
+	})
+	return answered
+}
+
+// TestDocumentsTakeTurns: as many are worked on as may be, others wait, and are told to come again when that takes too long.
+func TestDocumentsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSharing(t, Bounds{Body: 1000, Work: 1000})
+		document := func() io.Reader { return strings.NewReader(strings.Repeat(" ", 600)) }
+		s.ask("a", "POST", "/v1/executors", document(), 200)
+		<-s.at
+		s.ask("b", "POST", "/v1/executors", document(), 200)
+		synctest.Wait()
+		s.ask("c", "POST", "/v1/executors/x/push", nil, 200) // has nothing to wait for
+		<-s.at
+		s.end <- struct{}{}
+		s.end <- struct{}{}
+		if got := <-s.at; got != "b" {
+			t.Errorf("%s is next", got)
+		}
+		<-s.ask("d", "POST", "/v1/executors", document(), 429) // nothing goes on but time
+		s.end <- struct{}{}
+		s.all.Wait()
+	})
+}
+
+// TestBodiesAreShared: who sends slowly and much is refused more, and others are not.
+func TestBodiesAreShared(t *testing.T) {
+	s := newSharing(t, Bounds{Body: 1000, Bodies: 2000})
+	slow, more := io.Pipe()
+	s.ask("a", "POST", "/v1/executors", io.LimitReader(slow, 900), 200) // of an unknown length: the longest
+	if _, err := more.Write([]byte(" ")); err != nil {
+		t.Fatal(err)
+	}
+	<-s.ask("a", "POST", "/v1/executors", strings.NewReader(strings.Repeat(" ", 600)), 429)
+	s.ask("b", "POST", "/v1/executors", strings.NewReader("{}"), 200)
+	<-s.at
+	s.end <- struct{}{}
+	_ = more.Close() // a pipe's always succeeds
+	<-s.at
+	s.end <- struct{}{}
+	s.all.Wait()
+}
+
+// TestListsAreShared: whole lists are, pages are not.
+func TestListsAreShared(t *testing.T) {
+	s := newSharing(t, Bounds{Lists: 2})
+	s.ask("a", "GET", "/v1/executors", nil, 200)
+	<-s.at
+	for _, target := range []string{"/v1/executors", "/v1/networks", "/v1/executors?name=x"} {
+		<-s.ask("a", "GET", target, nil, 429)
+	}
+	s.ask("a", "GET", "/v1/executors?limit=10", nil, 200)
+	<-s.at
+	s.ask("b", "GET", "/v1/networks", nil, 200)
+	<-s.at
+	close(s.end)
+	s.all.Wait()
+}

@@ -1,0 +1,83 @@
+package store
+
+import "sync"
+
+// recordRoom is how much is kept decoded, in bytes as the engine has it: a fleet of some 10,000 executors of ordinary size. Decoded it
+// takes about six times as much.
+const recordRoom = 16 << 20
+
+// recordCache keeps what was decoded. A record never changes at its revision, so nobody has to tell of changes here: what is kept is what
+// decoding would give, or it is of another revision and not used. Records that are kept are shared: nobody changes them.
+type recordCache struct {
+	mu   sync.Mutex
+	room int // that is left, in bytes
+	kept map[string]keptRecord
+}
+
+type keptRecord struct {
+	record   record
+	revision uint64
+	size     int
+}
+
+func newRecordCache(room int) *recordCache {
+	return &recordCache{room: room, kept: map[string]keptRecord{}}
+}
+
+// shared gives the record of a key, which nobody may change.
+func shared[R any, P interface {
+	*R
+	record
+}](c *recordCache, kv KV) (P, error) {
+	if kept, ok := c.get(kv).(P); ok {
+		return kept, nil
+	}
+	rec := P(new(R))
+	if err := decode(kv, rec); err != nil {
+		return nil, err
+	}
+	c.keep(kv, rec)
+	return rec, nil
+}
+
+// peek is shared, but keeps nothing: whoever goes through all records would push out those that are read.
+func peek[R any, P interface {
+	*R
+	record
+}](c *recordCache, kv KV) (P, error) {
+	if kept, ok := c.get(kv).(P); ok {
+		return kept, nil
+	}
+	rec := P(new(R))
+	return rec, decode(kv, rec)
+}
+
+func (c *recordCache) get(kv KV) record {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k, ok := c.kept[kv.Key]; ok && k.revision == kv.Revision {
+		return k.record
+	}
+	return nil
+}
+
+// keep keeps a record in place of an older one of its key. When there is no room, any others go: whoever reads all records again and
+// again then finds a part of them, where the ones that were used longest ago would always be those that come next.
+func (c *recordCache) keep(kv KV, r record) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := c.kept[kv.Key]
+	if old.revision > kv.Revision {
+		return
+	}
+	size := len(kv.Key) + len(kv.Value)
+	c.kept[kv.Key] = keptRecord{r, kv.Revision, size}
+	c.room += old.size - size
+	for key, k := range c.kept {
+		if c.room >= 0 {
+			return
+		}
+		delete(c.kept, key)
+		c.room += k.size
+	}
+}
