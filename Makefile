@@ -39,7 +39,7 @@ race: ## run all tests with the race detector
 
 fuzz: ## run the property tests with a million cases, the model of push with a million steps, then each fuzz target for FUZZTIME
 	go test ./extraconfig -run '^TestProperty' -rapid.checks=1000000 -timeout 0
-	go test ./push -run '^TestModel$$' -model.steps 1000000 -timeout 0
+	go test ./push -run '^TestModel$$' -model.seed 0 -model.steps 1000000 -timeout 0
 	$(MAKE) -s fuzz-targets
 
 fuzz-targets:
