@@ -40,11 +40,12 @@ func (m *model) read() {
 					l := m.ledger(e.ID, field)
 					l.client, l.at, l.known[value] = value, m.hv.step, true
 					clear(l.ours)
-					if b := m.executor(e.ID).Binding; b != nil {
+					now := m.executor(e.ID)
+					if b := now.Binding; b != nil {
 						box := m.hv.boxes[b.Ref]
 						box.holds(m.hv.State(box.instance).Keys[statusKey], m.hv.step)
-						if value == box.given[keyOf(field)] {
-							l.client = "" // back at what the VM has been given, before anything else was
+						if value == box.given[keyOf(field)] || m.confirmed(now, field) {
+							l.client = "" // back at what the VM has been given, or came to hold, before anything else was
 						}
 					}
 				}
@@ -71,6 +72,16 @@ func (m *model) read() {
 	if len(m.hv.broken) > 0 {
 		m.fail("%v", m.hv.broken)
 	}
+}
+
+// confirmed reports whether a field is what the VM is known to hold. It may have come to hold that by itself, with a power-off.
+func (m *model) confirmed(e *store.Executor, field string) bool {
+	keys, err := m.store.KeySet(e)
+	if err != nil {
+		m.fail("%v", err)
+	}
+	digest := keys.Fields()[field]
+	return digest != "" && digest == e.Binding.Base[field]
 }
 
 // reported checks that a report is one: its guest wrote it, after whatever was reported or set by a client before.
