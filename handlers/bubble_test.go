@@ -122,6 +122,19 @@ func (b *bubble) watch(at uint64, query string) *streamTest {
 	return s
 }
 
+// passes waits for the heartbeat of a watch of its own, so many seconds from now. It leaves before it goes on.
+func (b *bubble) passes(d time.Duration) {
+	b.Helper()
+	now, err := b.store.Revision(b.Context())
+	if err != nil {
+		b.Fatal(err)
+	}
+	clock := b.watch(now, "?executor=none&heartbeat="+d.String())
+	clock.heartbeat(now)
+	clock.resp.Body.Close()
+	synctest.Wait()
+}
+
 // next gives the next line.
 func (s *streamTest) next() *models.Event {
 	s.Helper()

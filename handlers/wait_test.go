@@ -60,11 +60,11 @@ func TestWait(t *testing.T) {
 		both := b.wait("/v1/executors/a?wait=5m&since=4", "If-None-Match", `"5-5"`) // 5 is not news, because of the tag
 		since, tag := b.wait("/v1/executors/a?wait=1m&since=4"), b.wait("/v1/executors/a?wait=1m", "If-None-Match", `"2-2"`)
 		any := b.wait("/v1/executors/a?wait=5m", "If-None-Match", "*")
-		time.Sleep(time.Second) //nolint:forbidigo // no time passes here
+		b.passes(time.Second)
 		b.patch("/v1/executors/b", `{"hostname": null}`, nil)
 		b.note("a")
 		synctest.Wait()
-		time.Sleep(time.Second) //nolint:forbidigo // no time passes here
+		b.passes(time.Second)
 		b.patch("/v1/executors/a", `{"hostname": "a"}`, nil)
 		is(since, late{200, `"7-7"`, 2 * time.Second})
 		is(tag, late{200, `"7-7"`, 2 * time.Second})

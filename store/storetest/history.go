@@ -48,10 +48,10 @@ func (s *suite) fill(commits, size int) {
 	s.Helper()
 	event := []byte(strings.Repeat("e", size))
 	var all sync.WaitGroup
-	todo := make(chan struct{})
+	turns := make(chan struct{})
 	for range 16 {
 		all.Go(func() {
-			for range todo {
+			for range turns {
 				if _, err := s.Commit(context.Background(), store.Txn{Event: event}); err != nil {
 					s.Error(err)
 				}
@@ -59,9 +59,9 @@ func (s *suite) fill(commits, size int) {
 		})
 	}
 	for range commits {
-		todo <- struct{}{}
+		turns <- struct{}{}
 	}
-	close(todo)
+	close(turns)
 	all.Wait()
 }
 
