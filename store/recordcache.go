@@ -24,11 +24,23 @@ func newRecordCache(room int) *recordCache {
 	return &recordCache{room: room, kept: map[string]keptRecord{}}
 }
 
-// shared gives the record of a key, which nobody may change.
-func shared[R any, P interface {
+// recordOf is a pointer to a record of a kind.
+type recordOf[R any] interface {
 	*R
 	record
-}](c *recordCache, kv KV) (P, error) {
+}
+
+// shared gives the record of a key, which nobody may change.
+func shared[R any, P recordOf[R]](c *recordCache, kv KV) (P, error) {
+	rec, err := peek[R, P](c, kv)
+	if err == nil {
+		c.keep(kv, rec)
+	}
+	return rec, err
+}
+
+// peek is shared, but keeps nothing: whoever goes through all records would push out those that are read.
+func peek[R any, P recordOf[R]](c *recordCache, kv KV) (P, error) {
 	if kept, ok := c.get(kv).(P); ok {
 		return kept, nil
 	}
@@ -36,20 +48,7 @@ func shared[R any, P interface {
 	if err := decode(kv, rec); err != nil {
 		return nil, err
 	}
-	c.keep(kv, rec)
 	return rec, nil
-}
-
-// peek is shared, but keeps nothing: whoever goes through all records would push out those that are read.
-func peek[R any, P interface {
-	*R
-	record
-}](c *recordCache, kv KV) (P, error) {
-	if kept, ok := c.get(kv).(P); ok {
-		return kept, nil
-	}
-	rec := P(new(R))
-	return rec, decode(kv, rec)
 }
 
 func (c *recordCache) get(kv KV) record {
@@ -67,7 +66,7 @@ func (c *recordCache) keep(kv KV, r record) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := c.kept[kv.Key]
-	if old.revision > kv.Revision {
+	if old.revision >= kv.Revision {
 		return
 	}
 	size := len(kv.Key) + len(kv.Value)

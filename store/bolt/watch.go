@@ -20,38 +20,11 @@ const (
 
 // Watch implements store.Engine. It reads the log, and commits only wake it up: a reader that is slow reads later.
 func (e *Engine) Watch(ctx context.Context, after uint64) iter.Seq2[store.Change, error] {
-	return func(yield func(store.Change, error) bool) {
-		for {
-			wake := e.next() // before reading: a commit in between wakes at once
-			changes, err := e.since(after)
-			if err != nil {
-				yield(store.Change{}, err)
-				return
-			}
-			for _, c := range changes {
-				if err := ctx.Err(); err != nil {
-					yield(store.Change{}, err)
-					return
-				}
-				if !yield(c, nil) {
-					return
-				}
-				after = c.Revision
-			}
-			if len(changes) > 0 {
-				continue
-			}
-			select {
-			case <-wake:
-			case <-e.closed:
-				yield(store.Change{}, store.ErrClosed)
-				return
-			case <-ctx.Done():
-				yield(store.Change{}, ctx.Err())
-				return
-			}
-		}
-	}
+	return store.Follow(ctx, after, e.closed, func(after uint64) ([]store.Change, <-chan struct{}, error) {
+		wake := e.next() // before reading: a commit in between wakes at once
+		changes, err := e.since(after)
+		return changes, wake, err
+	})
 }
 
 // since reads some commits after a revision.

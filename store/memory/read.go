@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"slices"
 	"strings"
 
 	"github.com/vmexecutor/config-server/store"
@@ -47,41 +46,11 @@ const batch = 256
 
 // Watch implements store.Engine.
 func (e *Engine) Watch(ctx context.Context, after uint64) iter.Seq2[store.Change, error] {
-	return func(yield func(store.Change, error) bool) {
-		for {
-			changes, wake, err := e.since(after)
-			if err != nil {
-				yield(store.Change{}, err)
-				return
-			}
-			for _, c := range changes {
-				if err := ctx.Err(); err != nil {
-					yield(store.Change{}, err)
-					return
-				}
-				if !yield(c.Change, nil) {
-					return
-				}
-				after = c.Revision
-			}
-			if len(changes) > 0 {
-				continue
-			}
-			select {
-			case <-wake:
-			case <-e.closed:
-				yield(store.Change{}, store.ErrClosed)
-				return
-			case <-ctx.Done():
-				yield(store.Change{}, ctx.Err())
-				return
-			}
-		}
-	}
+	return store.Follow(ctx, after, e.closed, e.since)
 }
 
 // since gives some commits after a revision, and what is closed at the next one.
-func (e *Engine) since(after uint64) (changes []entry, wake <-chan struct{}, err error) {
+func (e *Engine) since(after uint64) (changes []store.Change, wake <-chan struct{}, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	select {
@@ -99,5 +68,8 @@ func (e *Engine) since(after uint64) (changes []entry, wake <-chan struct{}, err
 		return nil, nil, fmt.Errorf("watch from revision %d: %w", after, store.ErrCompacted)
 	}
 	from := int(after + 1 - e.log[0].Revision) //nolint:gosec // it is within the log
-	return slices.Clone(e.log[from:min(from+batch, len(e.log))]), e.commit, nil
+	for _, l := range e.log[from:min(from+batch, len(e.log))] {
+		changes = append(changes, l.Change)
+	}
+	return changes, e.commit, nil
 }
