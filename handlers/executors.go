@@ -23,6 +23,7 @@ func (h *executorHandlers) list(params executors.ListExecutorsParams) (executors
 		Network: value(params.Network), Driver: value(params.Driver), Paging: paging(params.Limit, params.Continue),
 	}
 	if params.State != nil {
+		query.Keeps = *params.State
 		query.Keep = func(e *store.Executor) bool { return h.reconciler.State(e) == push.State(*params.State) }
 	}
 	page, err := h.store.ListExecutors(params.HTTPRequest.Context(), query)

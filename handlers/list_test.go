@@ -108,6 +108,7 @@ func TestPages(t *testing.T) {
 		t.Errorf("a page that is asked for again: %+v", again)
 	}
 	e.refused(400, "GET", "/v1/executors?limit=2&continue="+url.QueryEscape(first.Continue), "", "continue") // other filters
+	e.refused(400, "GET", "/v1/executors?annotation=k&state=unbound&continue="+url.QueryEscape(first.Continue), "", "continue")
 	var networks struct{ Continue string }
 	for _, name := range []string{"a", "b"} {
 		e.expect(201, "PUT", "/v1/networks/"+name, `{}`, nil)

@@ -31,6 +31,7 @@ type ExecutorQuery struct {
 	Network     string               // an endpoint follows this container network
 	Driver      string               // bound to this kind of VM
 	Keep        func(*Executor) bool // asked when the first page is made, for the whole list
+	Keeps       string               // what Keep keeps, in a word: later pages are asked for with the same
 	Paging
 }
 
@@ -174,7 +175,7 @@ func nextPage[T any](ctx context.Context, s *Store, p Paging, filters string, re
 
 // filters is equal for equal queries.
 func (q *ExecutorQuery) filters() string {
-	return fmt.Sprintf("executors %q", []any{q.Name, q.IDPrefix, q.Lookup, q.Annotations, q.Network, q.Driver})
+	return fmt.Sprintf("executors %q", []any{q.Name, q.IDPrefix, q.Lookup, q.Annotations, q.Network, q.Driver, q.Keeps})
 }
 
 // everything reports whether all candidates are in the list.
