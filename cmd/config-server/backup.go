@@ -12,6 +12,7 @@ import (
 	"github.com/vmexecutor/config-server/apiclient"
 	"github.com/vmexecutor/config-server/app"
 	"github.com/vmexecutor/config-server/client/system"
+	"github.com/vmexecutor/config-server/internal/durable"
 )
 
 // backupCommand copies the store of a server that runs.
@@ -87,16 +88,7 @@ func save(ctx context.Context, address, file string, opts ...apiclient.Option) (
 	if err = os.Rename(f.Name(), file); err != nil {
 		return contents, err
 	}
-	return contents, syncDir(filepath.Dir(file))
-}
-
-// syncDir makes it durable that a file has its name.
-func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the operator's choice
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return contents, durable.SyncDir(filepath.Dir(file))
 }
 
 // restoreCommand makes a backup the store.

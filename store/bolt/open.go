@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/vmexecutor/config-server/internal/durable"
 	"github.com/vmexecutor/config-server/store"
 )
 
@@ -140,19 +141,11 @@ func install(made, path string) error {
 // syncDirs makes it durable which files a directory has, and that it is there itself.
 func syncDirs(dir string) error {
 	for _, path := range []string{dir, filepath.Dir(dir)} {
-		if err := syncPath(path); err != nil {
+		if err := durable.SyncDir(path); err != nil {
 			return fmt.Errorf("sync %s: %w", path, err)
 		}
 	}
 	return nil
-}
-
-func syncPath(path string) error {
-	f, err := os.Open(path) //nolint:gosec // the operator's choice
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }
 
 // lockDir makes a directory and locks it. The lock goes when the file is closed, or the process ends in whatever way.
