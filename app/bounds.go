@@ -25,7 +25,7 @@ type Bounds struct {
 
 	HeaderTimeout time.Duration `long:"header-timeout" value-name:"DURATION" default:"10s" description:"Most time for a request's header to come in, and for a TLS handshake"`
 	ReadTimeout   time.Duration `long:"read-timeout" value-name:"DURATION" default:"1m" description:"Most time for a whole request to come in"`
-	WriteTimeout  time.Duration `long:"write-timeout" value-name:"DURATION" default:"2m" description:"Most time from a request's header to the end of its answer, other than of a stream"`
+	WriteTimeout  time.Duration `long:"write-timeout" value-name:"DURATION" default:"2m" description:"Most time from a request's header to the end of its answer, other than of a stream, or of a request that waits for a change"`
 	IdleTimeout   time.Duration `long:"idle-timeout" value-name:"DURATION" default:"2m" description:"Most time that a connection is kept open between two requests"`
 }
 

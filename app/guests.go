@@ -15,8 +15,8 @@ import (
 	"github.com/vmexecutor/config-server/vm/qemu"
 )
 
-// guests gives the options of the driver that serves guests on sockets.
-func (o *Options) guests(log *slog.Logger) (qemu.Options, error) {
+// guests gives the options of the driver that serves guests on sockets, by default in a directory.
+func (o *Options) guests(log *slog.Logger, dir string) (qemu.Options, error) {
 	q := qemu.Options{Software: "config-server/" + version().Version, Logger: log}
 	mode, err := strconv.ParseUint(cmp.Or(o.GuestSocketMode, "0600"), 8, 32)
 	if err != nil || mode == 0 || mode > 0o777 {
@@ -34,7 +34,7 @@ func (o *Options) guests(log *slog.Logger) (qemu.Options, error) {
 		}
 		q.Group = new(int(gid))
 	}
-	if q.Dir, err = filepath.Abs(cmp.Or(o.GuestDir, filepath.Join(o.DataDir, "guests"))); err != nil {
+	if q.Dir, err = filepath.Abs(cmp.Or(o.GuestDir, dir)); err != nil {
 		return q, fmt.Errorf("--guest-dir: %w", err)
 	}
 	// A data directory with a long path is good for all but guests: a binding that needs a socket is refused then.
@@ -44,17 +44,19 @@ func (o *Options) guests(log *slog.Logger) (qemu.Options, error) {
 	return q, nil
 }
 
+func (o *Options) guestsInData() string { return filepath.Join(o.DataDir, "guests") }
+
 // startGuests makes the driver that serves guests.
 func (o *Options) startGuests(ctx context.Context, log *slog.Logger, figures *metrics.Metrics, closers *closers) (*qemu.Driver, error) {
+	dir := o.guestsInData()
 	if o.DataDir == noData && o.GuestDir == "" {
-		dir, err := os.MkdirTemp("", "config-server")
-		if err != nil {
+		var err error
+		if dir, err = os.MkdirTemp("", "config-server"); err != nil {
 			return nil, fmt.Errorf("--guest-dir: %w", err)
 		}
 		closers.add("guest directory", func() error { return os.RemoveAll(dir) })
-		o.GuestDir = dir
 	}
-	options, err := o.guests(log)
+	options, err := o.guests(log, dir)
 	if err != nil {
 		return nil, err
 	}

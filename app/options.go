@@ -36,7 +36,7 @@ type Options struct {
 	SimulatorListen string `long:"simulator-listen" value-name:"ADDRESS" default:"127.0.0.1:8989" description:"Loopback address of the simulator's vSphere API; port 0 picks a free one"`
 	SimulatorVMs    int    `long:"simulator-vms" value-name:"N" default:"4" description:"VMs in the simulator, named vm1 to vmN"`
 
-	GuestDir         string `long:"guest-dir" value-name:"DIR" description:"Directory of the unix sockets that guests are served on; guests in the data directory unless given. Made when it does not exist"`
+	GuestDir         string `long:"guest-dir" value-name:"DIR" description:"Directory of the unix sockets that guests are served on; guests in the data directory unless given, or a temporary one with --data-dir none. Made when it does not exist"`
 	GuestSocketMode  string `long:"guest-socket-mode" value-name:"MODE" default:"0600" description:"Permissions of these sockets, in octal: whoever can connect to one is that executor's guest"`
 	GuestSocketGroup string `long:"guest-socket-group" value-name:"GROUP" description:"Group of these sockets, and of the directory when it is made: a name or a number"`
 
@@ -78,7 +78,7 @@ func (o *Options) validate() error {
 	if o.Resync != 0 && o.Resync < time.Second {
 		errs = append(errs, errors.New("--resync: must be at least 1s"))
 	}
-	if _, err := o.guests(nil); err != nil {
+	if _, err := o.guests(nil, o.guestsInData()); err != nil {
 		errs = append(errs, err)
 	}
 	if o.VSphereURL == "" {
