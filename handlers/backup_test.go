@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"errors"
-
 	"log/slog"
 	"net/http"
 	"net/http/httptest"

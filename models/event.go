@@ -14,7 +14,7 @@ import (
 	"github.com/go-openapi/validate"
 )
 
-// Event What one commit did: a line of the feed. It names the fields that changed, and tells the new values of read-write fields alone; secrets are never told.
+// Event What one commit did: a line of the feed. It names the fields that changed, and tells the new values of read-write fields alone, and the state of a `power`; secrets are never told.
 //
 // | kind | action | what happened |
 // |---|---|---|
@@ -30,7 +30,7 @@ import (
 // | `vm` | `clean` | the VM of a former binding was seen to hold no key of the executor any more |
 // | | `heartbeat` | nothing: no commit, and neither kind nor id |
 //
-// `power` and `drift` of one VM come at most once a minute each: what happens meanwhile is told in one. The last five are the server's own notes. They are commits as all are, so that the
+// `power` and `drift` of one VM come at most once a minute each: what happens meanwhile is told in one. `resolve`, `offer`, `confirm`, `deliver` and `clean` are the server's own notes. They are commits as all are, so that the
 // revisions of the feed have no gap, and a client may pass over them.
 //
 // swagger:model Event

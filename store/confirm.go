@@ -64,7 +64,6 @@ func (s *Store) Offer(ctx context.Context, id, instance string, fields, replaced
 			return err
 		}
 		b.Revision = or(b.Revision, at)
-		offered = b.binding(b.Revision)
 		earlier := remember(b.Earlier, fields, b.Offered, replaced)
 		b.Offered, b.Earlier = fields, earlier
 		offered = b.binding(b.Revision)

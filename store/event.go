@@ -43,7 +43,7 @@ type Event struct {
 	// Fields are the dotted paths that changed; a list or an address is one, an entry that came or went is one.
 	Fields []string `json:"fields,omitempty"`
 	Actor  string   `json:"actor,omitempty"`
-	// Values are the new values of read-write fields. Secrets are never among them.
+	// Values are the new values of read-write fields, and of ActionPower the state. Secrets are never among them.
 	Values map[string]string `json:"values,omitempty"`
 }
 

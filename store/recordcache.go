@@ -2,8 +2,7 @@ package store
 
 import "sync"
 
-// recordRoom is how much is kept decoded, in bytes as the engine has it: a fleet of some 10,000 executors of ordinary size. Decoded it
-// takes about six times as much.
+// recordRoom is how much is kept decoded, in bytes as the engine has it: some 3,500 executors of 5 KB, which take twice as much.
 const recordRoom = 16 << 20
 
 // recordCache keeps what was decoded. A record never changes at its revision, so nobody has to tell of changes here: what is kept is what

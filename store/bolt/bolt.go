@@ -57,7 +57,7 @@ type Option func(*Engine)
 // WithHistory says how far watches can go back; store.DefaultHistory otherwise.
 func WithHistory(h store.History) Option { return func(e *Engine) { e.history = h } }
 
-// WithLogger tells of what the engine does by itself, and of failures that its errors only name; nil discards.
+// WithLogger tells of what the engine does by itself, and of failures that its errors only name. Without it nobody is told.
 func WithLogger(l *slog.Logger) Option { return func(e *Engine) { e.logger = l } }
 
 // WithCompaction has files compacted from that size on, in bytes, once most of one is free; 64 MiB otherwise.
