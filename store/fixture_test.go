@@ -124,6 +124,11 @@ func (e *racing) Commit(ctx context.Context, t store.Txn) (uint64, error) {
 	return e.Engine.Commit(ctx, t)
 }
 
+// Rewrite implements store.Rewriter, as the engine does.
+func (e *racing) Rewrite(ctx context.Context, stale func(string, []byte) bool, fresh func(string, []byte) ([]byte, error)) (int, error) {
+	return e.Engine.(store.Rewriter).Rewrite(ctx, stale, fresh)
+}
+
 func (e *racing) View(ctx context.Context, fn func(store.Snapshot) error) error {
 	e.f.views.Add(1)
 	return e.Engine.View(ctx, fn)
