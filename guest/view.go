@@ -15,7 +15,7 @@ var codec = sync.OnceValues(extraconfig.New[executor.ExecutorConfig])
 // View is a Snapshot with what it takes to read it.
 type View struct {
 	Snapshot
-	key SecretKey
+	key executor.Secret
 }
 
 // Value is one key as a reader sees it.

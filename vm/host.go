@@ -3,6 +3,7 @@ package vm
 import (
 	"context"
 
+	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/extraconfig"
 )
 
@@ -39,8 +40,8 @@ type RefChecker interface {
 // Attachment is what a Host knows of an executor whose guest it serves, and what it asks when that speaks.
 type Attachment struct {
 	Executor  string
-	Ref       string // of the binding
-	SecretKey []byte // opens the executor's secret values; for its guest alone
+	Ref       string          // of the binding
+	SecretKey executor.Secret // opens the executor's secret values; for its guest alone
 	// Epoch is the one in which the VM was last seen, by this process or one before it: it goes on until a guest tells of another.
 	Epoch string
 
