@@ -39,9 +39,6 @@ func (u URL) String() string {
 	return u.text()
 }
 
-// GoString is String.
-func (u URL) GoString() string { return u.String() }
-
 // text is the URL in full.
 func (u URL) text() string {
 	v := url.URL(u)

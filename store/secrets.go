@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"log/slog"
 
 	"github.com/vmexecutor/config-server/executor"
@@ -27,9 +28,13 @@ func (o *writeOptions) checkSecrets(e *Executor, b *Binding) error {
 	return ErrSecrets
 }
 
-// Executors and bindings have secrets in them. Where they are printed those keep themselves out, but a log in JSON would have all.
+// Format shows the fields with %v, and otherwise what LogValue does: package fmt shows what a pointer points to where a verb does not fit.
+func (e Executor) Format(f fmt.State, verb rune) {
+	type fields Executor
+	format(f, verb, fields(e), e.LogValue())
+}
 
-// LogValue names the executor and where it stands.
+// LogValue names the executor and where it stands: a log in JSON would have its secrets.
 func (e Executor) LogValue() slog.Value {
 	config := e.Config
 	if config == nil {
@@ -38,7 +43,21 @@ func (e Executor) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("id", config.ID), slog.Uint64("revision", e.Revision))
 }
 
+// Format shows the fields with %v, and otherwise what LogValue does.
+func (b Binding) Format(f fmt.State, verb rune) {
+	type fields Binding
+	format(f, verb, fields(b), b.LogValue())
+}
+
 // LogValue names the VM.
 func (b Binding) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("driver", b.Driver), slog.String("ref", b.Ref), slog.String("instance", b.Instance))
+}
+
+func format(f fmt.State, verb rune, fields any, short slog.Value) {
+	if verb == 'v' {
+		_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), fields)
+	} else {
+		_, _ = fmt.Fprint(f, short)
+	}
 }
