@@ -9,16 +9,19 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/extraconfig"
+	"github.com/vmexecutor/config-server/store/seal"
 )
 
 // Options are what a Store works with. The zero value will do.
 type Options struct {
 	Now    func() time.Time // the clock; time.Now
 	Logger *slog.Logger     // nil discards
+	Keys   *seal.Keys       // that records are sealed with; without them a key that is gone when the process ends
 	// Lists that are read in pages stay as they stood at the first page. What that takes, the keys of what is to come and what was written
 	// over, is kept in this many bytes together (128 MiB), and for each list for this long after its last page (5m). When there is no room the one that was used least recently is dropped.
 	ListMemory int
@@ -33,7 +36,8 @@ type Store struct {
 	reports  map[string]bool // the fields whose values events tell
 	now      func() time.Time
 	listings *listings
-	records  *recordCache
+	records  *recordCodec
+	sealing  sync.RWMutex // held by each change from before it seals until it is committed
 	hub      *hub
 }
 
@@ -45,7 +49,7 @@ func New(e Engine, o Options) (*Store, error) {
 	}
 	o.defaults()
 	return &Store{
-		engine: e, codec: codec, reports: reportFields(codec.Fields()), now: o.Now, hub: newHub(e), records: newRecordCache(recordRoom),
+		engine: e, codec: codec, reports: reportFields(codec.Fields()), now: o.Now, hub: newHub(e), records: newRecordCodec(o.Keys, recordRoom),
 		listings: &listings{memory: o.ListMemory, idle: o.ListIdle, log: o.Logger, all: map[string]*listing{}},
 	}, nil
 }
@@ -56,6 +60,9 @@ func (o *Options) defaults() {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Keys == nil {
+		o.Keys = seal.NewKeys()
 	}
 	if o.ListMemory == 0 {
 		o.ListMemory = 128 << 20

@@ -16,7 +16,7 @@ type txn struct {
 	event    Event
 	on, was  []string            // container networks: see noted
 	networks map[string]*Network // that were looked at
-	records  *recordCache
+	records  *recordCodec
 }
 
 func (s *Store) newTxn(snap Snapshot) *txn {
@@ -39,6 +39,8 @@ func (s *Store) update(ctx context.Context, fn func(t *txn) error) (revision uin
 
 // tryUpdate is an update that comes too late when somebody else was quicker.
 func (s *Store) tryUpdate(ctx context.Context, fn func(t *txn) error) (revision uint64, late bool, err error) {
+	s.sealing.RLock()
+	defer s.sealing.RUnlock()
 	s.listings.changing.RLock()
 	defer s.listings.changing.RUnlock()
 	var t *txn
@@ -81,7 +83,7 @@ func (t *txn) read(key string, record record) (revision uint64, found bool, err 
 	if err != nil || !found {
 		return 0, false, err
 	}
-	return kv.Revision, true, decode(kv, record)
+	return kv.Revision, true, t.records.decode(kv, record)
 }
 
 // below gives the keys below a prefix; the change depends on none being added.
@@ -109,7 +111,7 @@ func (t *txn) delete(key string) { t.ops = append(t.ops, Op{Key: key}) }
 
 // write encodes a record.
 func (t *txn) write(key string, r record) error {
-	value, err := encode(r)
+	value, err := t.records.encode(key, r)
 	if err == nil {
 		t.put(key, value)
 	}
