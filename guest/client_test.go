@@ -109,6 +109,10 @@ func TestSecretsAndConfig(t *testing.T) {
 		t.Errorf("the value travels as %q", sealed)
 	}
 	text := printed(v.Keys) + printed(values)
+	text += printed(struct {
+		Welcome *guest.Welcome
+		View    *guest.View
+	}{new(c.Welcome()), &v})
 	for _, x := range []any{c.Welcome(), v, v.Snapshot} {
 		text += printed(x) + logged(x)
 	}

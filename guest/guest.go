@@ -56,6 +56,9 @@ type Welcome struct {
 	Limits Limits `json:"limits"`
 }
 
+// Format is LogValue for every verb: what a pointer points to is shown by package fmt where a verb does not fit.
+func (w Welcome) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, w.LogValue()) }
+
 // LogValue keeps the key out of logs.
 func (w Welcome) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("server", w.Server), slog.String("executor", w.Executor), slog.Uint64("revision", w.Revision))
@@ -86,7 +89,9 @@ type Snapshot struct {
 }
 
 // String is how much there is of it.
-func (s Snapshot) String() string { return fmt.Sprintf("%d keys at revision %d", len(s.Keys), s.Revision) }
+func (s Snapshot) String() string {
+	return fmt.Sprintf("%d keys at revision %d", len(s.Keys), s.Revision)
+}
 
 // Format keeps the values out of every verb, those of a View too.
 func (s Snapshot) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -50,7 +51,8 @@ func callersOn(t *testing.T, e *edgeTest) *callersTest {
 	}
 	ended, end := context.WithCancel(context.Background())
 	end() // a stream is over as soon as it began
-	c.handler, err = New(Options{Store: c.store, Push: c.reconciler, Callers: callers, Metrics: c.metrics, Logger: discardTo(c.log), Streams: ended})
+	log := slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c.handler, err = New(Options{Store: c.store, Push: c.reconciler, Callers: callers, Metrics: c.metrics, Logger: log, Streams: ended})
 	if err != nil {
 		t.Fatal(err)
 	}

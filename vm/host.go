@@ -2,6 +2,8 @@ package vm
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/extraconfig"
@@ -54,6 +56,14 @@ type Attachment struct {
 	// nothing was changed, and why; after another error it is not known, and the guest may set the same again.
 	Report func(ctx context.Context, set []extraconfig.Pair) (revision uint64, err error)
 }
+
+// LogValue names the executor and its VM.
+func (a Attachment) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("executor", a.Executor), slog.String("ref", a.Ref))
+}
+
+// Format is LogValue for every verb: what a pointer points to is shown by package fmt where a verb does not fit.
+func (a Attachment) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, a.LogValue()) }
 
 // Reason says in a word why a guest may not set a key.
 type Reason string
