@@ -24,6 +24,9 @@ type ID [8]byte
 // String gives it as 16 hexadecimal digits.
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
 
+// MarshalText is String, for logs.
+func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
 // Key is 256 bits that seal. It prints as its ID.
 type Key struct {
 	secret [chacha20poly1305.KeySize]byte
