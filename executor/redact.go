@@ -25,7 +25,7 @@ func (s Secret) Redact() Secret {
 	if len(s) == 0 {
 		return s
 	}
-	return placeholder
+	return slices.Clone(placeholder)
 }
 
 // Redact gives the source with the placeholder in place of credentials.
@@ -69,7 +69,7 @@ func (c *ExecutorConfig) Restore(old *ExecutorConfig) (faults Faults) {
 		if m.Source.User == nil {
 			continue
 		}
-		m.Source.User = restoreUser(Path("mounts", name, "source"), m.Source.User, had.Source.User, m.Source.String() == had.Source.String(), &faults)
+		m.Source.User = restoreUser(Path("mounts", name, "source"), m.Source.User, had.Source.User, m.Source.String() == had.Source.String(), otherSource, &faults)
 		c.Mounts[name] = m
 	}
 	return faults
@@ -79,20 +79,21 @@ func (c *ExecutorConfig) Restore(old *ExecutorConfig) (faults Faults) {
 // it was given for.
 func (m *ContainerVM) Restore(old *ContainerVM, same bool) (faults Faults) {
 	at, was := &m.Interaction, &old.Interaction
-	at.User = restoreUser("interaction", at.User, was.User, same && at.String() == was.String(), &faults)
+	at.User = restoreUser("interaction", at.User, was.User, same && at.String() == was.String(), otherVM, &faults)
 	m.AgentKey = restoreKey("agentKey", m.AgentKey, old.AgentKey, same && at.text() == was.text(), &faults)
 	return faults
 }
 
 // What is wrong with a placeholder.
 const (
-	noneStored = `must be given: there is none stored that "` + Redacted + `" could stand for`
-	elsewhere  = `must be given again: "` + Redacted + `" stands for what was stored with another address`
-	notAUser   = `must not have a user "` + Redacted + `" with a password: alone it stands for credentials that are stored`
+	noneStored  = `must be given: there is none stored that "` + Redacted + `" could stand for`
+	otherSource = `must be given again with its credentials: "` + Redacted + `" stands for those of another source`
+	otherVM     = `must be given again: "` + Redacted + `" stands for what is stored of another VM or address`
+	notAUser    = `must not have a user "` + Redacted + `" with a password: alone it stands for credentials that are stored`
 )
 
 // restoreUser gives the user information that is meant, with which all the rest of a URL is the same as stored, or not.
-func restoreUser(field string, given, stored *url.Userinfo, same bool, faults *Faults) *url.Userinfo {
+func restoreUser(field string, given, stored *url.Userinfo, same bool, elsewhere string, faults *Faults) *url.Userinfo {
 	switch {
 	case given == nil || given.Username() != Redacted:
 	case same && stored != nil && *stored == *given: // nothing is changed
@@ -116,7 +117,7 @@ func restoreKey(field string, given, stored Secret, same bool, faults *Faults) S
 	case len(stored) == 0:
 		faults.Add(field, noneStored)
 	case !same:
-		faults.Add(field, elsewhere)
+		faults.Add(field, otherVM)
 	default:
 		return slices.Clone(stored)
 	}

@@ -86,21 +86,21 @@ func TestRestore(t *testing.T) {
 		{"data", "nfs://filer/export?ro", "nfs://filer/export?ro"},                // taken away
 		{"data", "nfs://a:redacted@evil/x", "nfs://a:redacted@evil/x"},            // a password like any
 		{"port", "smb://redacted@filer:445/x", "smb://u@filer:445/x"},
-		{"data", "nfs://redacted@other/export?ro", elsewhere},
-		{"data", "nfs://redacted@FILER/export?ro", elsewhere},
-		{"data", "nfs://redacted@filer:2049/export?ro", elsewhere},
-		{"data", "nfs://redacted@filer/export", elsewhere},
-		{"data", "nfs://redacted@filer/export?ro&x", elsewhere},
-		{"data", "nfs://redacted@filer/export/?ro", elsewhere},
-		{"data", "nfs://redacted@filer/expor%74/..?ro", elsewhere},
-		{"data", "smb://redacted@filer/export?ro", elsewhere},
-		{"port", "smb://redacted@filer/x", elsewhere},
+		{"data", "nfs://redacted@other/export?ro", otherSource},
+		{"data", "nfs://redacted@FILER/export?ro", otherSource},
+		{"data", "nfs://redacted@filer:2049/export?ro", otherSource},
+		{"data", "nfs://redacted@filer/export", otherSource},
+		{"data", "nfs://redacted@filer/export?ro&x", otherSource},
+		{"data", "nfs://redacted@filer/export/?ro", otherSource},
+		{"data", "nfs://redacted@filer/expor%74/..?ro", otherSource},
+		{"data", "smb://redacted@filer/export?ro", otherSource},
+		{"port", "smb://redacted@filer/x", otherSource},
 		{"data", "nfs://redacted:x@filer/export?ro", notAUser},
 		{"data", "nfs://redacted:@filer/export?ro", notAUser},
 		{"open", "nfs://redacted@filer/open", noneStored},
 		{"renamed", "nfs://redacted@filer/export?ro", noneStored},
 		{"DATA", "nfs://redacted@filer/export?ro", noneStored},
-		{"port", "nfs://redacted@filer/export?ro", elsewhere}, // from one mount to another
+		{"port", "nfs://redacted@filer/export?ro", otherSource}, // from one mount to another
 	} {
 		old := &ExecutorConfig{Mounts: map[string]MountSpec{}}
 		for name, source := range stored {

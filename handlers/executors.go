@@ -32,7 +32,7 @@ func (h *executorHandlers) list(params executors.ListExecutorsParams) (executors
 	}
 	list := &models.ExecutorList{Items: []*models.Executor{}, Continue: page.Continue, Revision: page.Revision}
 	for _, e := range page.Items {
-		list.Items = append(list.Items, writerFor(params.HTTPRequest.Context(), e.Config.ID).executor(e))
+		list.Items = append(list.Items, executorFor(params.HTTPRequest.Context(), e))
 	}
 	return executors.NewListExecutorsOK().WithPayload(list), nil
 }
@@ -65,7 +65,7 @@ func (h *executorHandlers) create(params executors.CreateExecutorParams) (execut
 	if err != nil {
 		return nil, err
 	}
-	return executors.NewCreateExecutorCreated().WithETag(etag(e.Tag())).WithLocation(executorPath(e.Config.ID)).WithPayload(writerFor(params.HTTPRequest.Context(), e.Config.ID).executor(e)), nil
+	return executors.NewCreateExecutorCreated().WithETag(etag(e.Tag())).WithLocation(executorPath(e.Config.ID)).WithPayload(executorFor(params.HTTPRequest.Context(), e)), nil
 }
 
 func (h *executorHandlers) get(params executors.GetExecutorParams) (executors.GetExecutorResponder, error) {
@@ -79,7 +79,7 @@ func (h *executorHandlers) get(params executors.GetExecutorParams) (executors.Ge
 	case !news(e):
 		return executors.NewGetExecutorNotModified().WithETag(etag(e.Tag())), nil
 	}
-	return executors.NewGetExecutorOK().WithETag(etag(e.Tag())).WithPayload(writerFor(params.HTTPRequest.Context(), e.Config.ID).executor(e)), nil
+	return executors.NewGetExecutorOK().WithETag(etag(e.Tag())).WithPayload(executorFor(params.HTTPRequest.Context(), e)), nil
 }
 
 func (h *executorHandlers) put(params executors.PutExecutorParams) (executors.PutExecutorResponder, error) {
@@ -96,9 +96,9 @@ func (h *executorHandlers) put(params executors.PutExecutorParams) (executors.Pu
 	case err != nil:
 		return nil, err
 	case created:
-		return executors.NewPutExecutorCreated().WithETag(etag(e.Tag())).WithLocation(executorPath(e.Config.ID)).WithPayload(writerFor(params.HTTPRequest.Context(), e.Config.ID).executor(e)), nil
+		return executors.NewPutExecutorCreated().WithETag(etag(e.Tag())).WithLocation(executorPath(e.Config.ID)).WithPayload(executorFor(params.HTTPRequest.Context(), e)), nil
 	}
-	return executors.NewPutExecutorOK().WithETag(etag(e.Tag())).WithPayload(writerFor(params.HTTPRequest.Context(), e.Config.ID).executor(e)), nil
+	return executors.NewPutExecutorOK().WithETag(etag(e.Tag())).WithPayload(executorFor(params.HTTPRequest.Context(), e)), nil
 }
 
 func (h *executorHandlers) patch(params executors.PatchExecutorParams) (executors.PatchExecutorResponder, error) {
@@ -151,6 +151,11 @@ func (h *executorHandlers) delete(params executors.DeleteExecutorParams) (execut
 		return nil, err
 	}
 	return executors.NewDeleteExecutorNoContent(), nil
+}
+
+// executorFor is an executor for the caller whose request ctx is of.
+func executorFor(ctx context.Context, e *store.Executor) *models.Executor {
+	return writerFor(ctx, e.Config.ID).executor(e)
 }
 
 // readExecutor reads the document of an executor that has a path already.
