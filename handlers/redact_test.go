@@ -220,6 +220,13 @@ func TestSecretsStayWithTheirVM(t *testing.T) {
 	}
 	put("operator", "mine", "vm5", 200)
 	put("operator", "mine", "vm6", 403)
+	// Secrets may also come once it is where it is to be.
+	c.as("operator", "POST", "/v1/executors", "Content-Type: application/json", `{"id": "later"}`)
+	put("operator", "later", "vm10", 201)
+	if a := c.as("operator", "PATCH", "/v1/executors/later", "Content-Type: application/merge-patch+json", `{"key": "bXkga2V5"}`); a.status != 200 {
+		t.Errorf("bringing a secret: %d %s", a.status, a.body)
+	}
+	put("operator", "later", "vm11", 403)
 }
 
 // TestRoundTrips: what an operator reads, changes somewhere and writes back is what it would be if secrets had been seen all the time.
