@@ -43,12 +43,17 @@ func Run(ctx context.Context, o Options) (err error) {
 	var closers closers
 	defer func() { err = errors.Join(err, closers.close(log)) }()
 
+	figures := metrics.New(log)
+	trail, err := o.Audit.open(log, figures, &closers)
+	if err != nil {
+		return err
+	}
 	engine, err := o.openStore(log)
 	if err != nil {
 		return err
 	}
 	closers.add("store", engine.Close)
-	st, err := store.New(engine, store.Options{Logger: log})
+	st, err := store.New(engine, store.Options{Logger: log, Committed: trail.Committed})
 	if err != nil {
 		return err
 	}
@@ -70,8 +75,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 
-	figures := metrics.New(log)
-	guests, err := o.startGuests(ctx, log, figures, &closers)
+	guests, err := o.startGuests(ctx, log, figures, trail, &closers)
 	if err != nil {
 		return err
 	}
@@ -84,7 +88,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
 	defer endStreams()
 	handler, err := handlers.New(handlers.Options{
-		Store: st, Push: reconciler, Callers: callers, Bounds: o.Bounds.ofRequests(), Metrics: figures, Version: version(), Logger: log, Streams: streams,
+		Store: st, Push: reconciler, Callers: callers, Bounds: o.Bounds.ofRequests(), Metrics: figures, Audit: trail, Version: version(), Logger: log, Streams: streams,
 	})
 	if err != nil {
 		return err

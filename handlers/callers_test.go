@@ -44,7 +44,7 @@ func newCallersTest(t *testing.T) *callersTest {
 	}
 	ended, end := context.WithCancel(context.Background())
 	end() // a stream is over as soon as it began
-	c.handler, err = New(Options{Store: c.store, Push: c.reconciler, Callers: callers, Metrics: c.metrics, Logger: discardTo(c.log), Streams: ended})
+	c.handler, err = New(Options{Store: c.store, Push: c.reconciler, Callers: callers, Metrics: c.metrics, Audit: c.trail, Logger: discardTo(c.log), Streams: ended})
 	if err != nil {
 		t.Fatal(err)
 	}
