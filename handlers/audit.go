@@ -18,7 +18,9 @@ func (s *edge) audit(r *http.Request, rec *recorder, whole bool) {
 	e, peer := &known.entry, auth.PeerIn(r.Context())
 	e.Actor, e.Role = known.caller.Name, known.caller.RoleText()
 	e.Source, e.Client = cmp.Or(peer.Address, r.RemoteAddr), cmp.Or(peer.Client, r.RemoteAddr)
-	e.Operation = cmp.Or(known.operation, s.operation(r))
+	if e.Operation = known.operation; e.Operation == "" {
+		e.Operation = s.operation(r)
+	}
 	e.Resource = cmp.Or(rec.Header().Get("Location"), r.URL.EscapedPath())
 	e.Outcome = outcome(e, status, whole)
 	e.Status, e.Request = status, known.id
