@@ -8,6 +8,7 @@ package audit
 
 import (
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -40,7 +41,7 @@ type Entry struct {
 	// Operation is one of the API's, by its id; for what is none of these the method. Of guests it is "report" for what
 	// was taken, "set" or another "request" for what was refused, and "drift" for what was put back; of the server "resolve", "clean" or "deliver".
 	Operation string `json:"operation,omitempty"`
-	// Resource is the path of what it was about, without a query: of what was made, once it is. At most MaxResource bytes are told.
+	// Resource is the path of what it was about, without a query: of what was made, once it is. At most MaxText bytes are told.
 	Resource string `json:"resource,omitempty"`
 	// Before is the revision at which the resource had changed last, or the executor that it is a part of. It is 0 when there was none.
 	Before uint64 `json:"before,omitempty"`
@@ -66,19 +67,24 @@ type Entry struct {
 
 // Bounds of what a line holds. A name is at most some hundred bytes long.
 const (
-	MaxResource = 512
-	MaxFields   = 1000
+	MaxText   = 512 // bytes of Resource, and of Key
+	MaxFields = 1000
 )
 
 // bound keeps a line to a length.
 func (e *Entry) bound() {
-	if len(e.Resource) > MaxResource {
-		e.Resource = e.Resource[:MaxResource] + "..."
-	}
+	e.Resource, e.Key = cut(e.Resource), cut(e.Key)
 	if len(e.Fields) > MaxFields {
 		e.MoreFields += len(e.Fields) - MaxFields
 		e.Fields = e.Fields[:MaxFields:MaxFields]
 	}
+}
+
+func cut(s string) string {
+	if len(s) <= MaxText {
+		return s
+	}
+	return strings.ToValidUTF8(s[:MaxText], "") + "..."
 }
 
 // attrs are the entry's fields for the log, but for the time, which every line of a log has.

@@ -97,14 +97,14 @@ func TestLog(t *testing.T) {
 // TestBounds: a line has an end, whatever it is about.
 func TestBounds(t *testing.T) {
 	var file bytes.Buffer
-	e := Entry{Resource: "/" + strings.Repeat("x", 1<<20), Outcome: Done}
+	e := Entry{Resource: "/" + strings.Repeat("x", 1<<20), Key: "k" + strings.Repeat("é", 1<<20), Outcome: Done}
 	for i := range MaxFields + 7 {
 		e.Fields = append(e.Fields, fmt.Sprintf("annotations.%0100d", i))
 	}
 	fields := e.Fields
 	New(Options{File: &file}).Write(&e)
 	got := entries(t, file.Bytes())[0]
-	if len(got.Fields) != MaxFields || got.MoreFields != 7 || len(got.Resource) != MaxResource+len("...") {
+	if len(got.Fields) != MaxFields || got.MoreFields != 7 || len(got.Resource) != MaxText+len("...") || len(got.Key) > MaxText+len("...") {
 		t.Errorf("%d fields and %d more, a resource of %d bytes", len(got.Fields), got.MoreFields, len(got.Resource))
 	}
 	if len(fields) != MaxFields+7 || fields[MaxFields] == "" {
