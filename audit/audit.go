@@ -88,8 +88,8 @@ func cut(s string) string {
 }
 
 // attrs are the entry's fields for the log, but for the time, which every line of a log has.
-func (e *Entry) attrs() []slog.Attr {
-	attrs := make([]slog.Attr, 0, 16)
+func (e *Entry) attrs() []any {
+	attrs := make([]any, 0, 16)
 	text := func(name, value string) {
 		if value != "" {
 			attrs = append(attrs, slog.String(name, value))

@@ -3,7 +3,6 @@ package audit
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -64,7 +63,7 @@ func (t *Trail) write(e *Entry) {
 	}
 	e.bound()
 	if t.o.File == nil {
-		t.log(slog.LevelInfo, e)
+		t.o.Log.Info("audit", e.attrs()...)
 		return
 	}
 	line := buffers.Get().(*bytes.Buffer)
@@ -79,7 +78,7 @@ func (t *Trail) write(e *Entry) {
 	}
 	if err != nil {
 		t.o.Failed()
-		t.log(slog.LevelError, e, slog.Any("error", err))
+		t.o.Log.Error("audit", append(e.attrs(), slog.Any("error", err))...)
 	}
 }
 
@@ -97,16 +96,4 @@ func (t *Trail) append(line []byte) error {
 	}
 	t.torn = false
 	return nil
-}
-
-// log writes an entry to the log.
-func (t *Trail) log(level slog.Level, e *Entry, more ...slog.Attr) {
-	ctx, handler := context.Background(), t.o.Log.Handler()
-	if !handler.Enabled(ctx, level) {
-		return
-	}
-	r := slog.NewRecord(e.Time, level, "audit", 0)
-	r.AddAttrs(e.attrs()...)
-	r.AddAttrs(more...)
-	_ = handler.Handle(ctx, r) // there is nowhere else to tell it
 }

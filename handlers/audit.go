@@ -12,7 +12,7 @@ import (
 // audit writes the line of a request that has one, once it is known what came of it. whole is false when the answer was cut off.
 func (s *edge) audit(r *http.Request, rec *recorder, whole bool) {
 	known, status := requestOf(r), cmp.Or(rec.status, http.StatusOK)
-	if !audited(r.Method, known, status) {
+	if s.trail == nil || !audited(r.Method, known, status) {
 		return
 	}
 	e, peer := &known.entry, auth.PeerIn(r.Context())

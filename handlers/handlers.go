@@ -40,7 +40,7 @@ type Options struct {
 	Callers Callers
 	Bounds  Bounds
 	Metrics *metrics.Metrics // count the requests, and are served
-	Audit   *audit.Trail     // has a line for each change, and for what is refused
+	Audit   *audit.Trail     // has a line for each change, and for what is refused; nil for none
 	Version Version
 	Logger  *slog.Logger
 
