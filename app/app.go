@@ -53,10 +53,15 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	closers.add("store", engine.Close)
-	st, err := store.New(engine, store.Options{Logger: log, Committed: trail.Committed})
+	keys, err := o.openKeys(ctx, engine, log)
 	if err != nil {
 		return err
 	}
+	st, err := store.New(engine, store.Options{Logger: log, Keys: keys.keys, Committed: trail.Committed})
+	if err != nil {
+		return err
+	}
+	closers.run(ctx, "secret keys", func(ctx context.Context) { keys.run(ctx, st) })
 
 	callers, err := auth.Open(auth.Options{TokenFile: o.TokenFile, CAFile: o.TLSCA, Certificate: o.TLSCertificate, Key: o.TLSKey, Logger: log})
 	if err != nil {
@@ -204,6 +209,21 @@ type closers []closer
 type closer struct {
 	name  string
 	close func() error
+}
+
+// run has something go on in the background until it is closed.
+func (c *closers) run(ctx context.Context, name string, fn func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		fn(ctx)
+	}()
+	c.add(name, func() error {
+		cancel()
+		<-ended
+		return nil
+	})
 }
 
 func (c *closers) add(name string, f func() error) { *c = append(*c, closer{name, f}) }

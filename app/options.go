@@ -22,6 +22,8 @@ type Options struct {
 	SocketMode uint32 `long:"socket-mode" value-name:"MODE" base:"8" default:"0600" description:"Who can connect to the unix socket, as chmod has it; users other than root and the server's own need a token"`
 	DataDir    string `long:"data-dir" value-name:"DIR" default:"./data" description:"Directory of the store; made when it does not exist. none keeps everything in memory, and forgets it at the end"`
 
+	SecretKeyFile string `long:"secret-key-file" value-name:"FILE" description:"Keys that all records are sealed with, of which the first seals; secret.key in the data directory unless given, and made when the store is new. config-server rotate-key changes it; it is read again when it changes"`
+
 	HistoryBytes int64 `long:"history-bytes" value-name:"N" default:"268435456" description:"Most that the kept history of changes takes, in bytes. It goes back 100,000 changes or 15 minutes, whichever is longer, as far as that allows"`
 
 	TLSCertificate string `long:"tls-certificate" value-name:"FILE" description:"The server's certificate, followed by those between it and its root, in PEM; read again when it changes"`

@@ -39,12 +39,18 @@ func CheckBackup(file string) (Contents, error) {
 	return Contents{info.Revision, info.Size}, err
 }
 
-// Restore makes a backup the store of a data directory. It is checked whole before anything is replaced; a store that is there is
-// replaced only if replace says so.
-func Restore(file, dataDir string, replace bool) (Contents, error) {
-	if dataDir == noData || dataDir == "" {
-		return Contents{}, fmt.Errorf("--data-dir: %q is no directory to restore into", dataDir)
+// Restore makes a backup the store of the data directory. It is checked whole before anything is replaced, and whether the key file opens
+// it; a store that is there is replaced only if replace says so.
+func (o *Options) Restore(file string, replace bool) (Contents, error) {
+	if o.DataDir == noData || o.DataDir == "" {
+		return Contents{}, fmt.Errorf("--data-dir: %q is no directory to restore into", o.DataDir)
 	}
-	info, err := bolt.Restore(file, dataDir, replace)
+	if _, err := bolt.Verify(file); err != nil {
+		return Contents{}, fmt.Errorf("%s: %w", file, err)
+	}
+	if err := o.opens(file); err != nil {
+		return Contents{}, err
+	}
+	info, err := bolt.Restore(file, o.DataDir, replace)
 	return Contents{info.Revision, info.Size}, err
 }

@@ -3,7 +3,10 @@ package auth
 import (
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
+
+	"github.com/vmexecutor/config-server/internal/durable"
 )
 
 // watched is what some files say, read again when one of them changed. A look at the files' times and sizes is a few
@@ -32,7 +35,7 @@ func (w *watched[T]) get() T {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.look() // before the files are read: what changes in between is found by the next look
-	if same(w.seen, now) {
+	if slices.EqualFunc(w.seen, now, durable.Same) {
 		return w.value
 	}
 	w.seen = now
@@ -54,17 +57,4 @@ func (w *watched[T]) look() []os.FileInfo {
 		}
 	}
 	return infos
-}
-
-// same reports whether two looks saw the same files.
-func same(a, b []os.FileInfo) bool {
-	for i := range a {
-		if (a[i] == nil) != (b[i] == nil) {
-			return false
-		}
-		if a[i] != nil && !(os.SameFile(a[i], b[i]) && a[i].ModTime().Equal(b[i].ModTime()) && a[i].Size() == b[i].Size()) {
-			return false
-		}
-	}
-	return true
 }

@@ -11,6 +11,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/vmexecutor/config-server/internal/durable"
 )
 
 // tokenPrefix lets people, and tools that look for secrets in the wrong places, see what they have in front of them.
@@ -112,7 +114,7 @@ func NewToken(path string, p Principal) (token string, err error) {
 	rand.Read(secret) // never fails: crypto/rand ends the program instead
 	token = tokenPrefix + base64.RawURLEncoding.EncodeToString(secret)
 	hash := sha256.Sum256([]byte(token))
-	return token, replace(path, func(text []byte) ([]byte, error) {
+	return token, durable.Replace(path, func(text []byte) ([]byte, error) {
 		if _, err := parseTokens(path, text); err != nil {
 			return nil, err
 		}

@@ -227,7 +227,7 @@ func (s *Store) Unbindings(ctx context.Context) (list []Unbinding, err error) {
 			if err != nil {
 				return err
 			}
-			u, err := unbinding(kv)
+			u, err := s.unbinding(kv)
 			if err != nil {
 				return err
 			}
@@ -243,16 +243,16 @@ func (s *Store) Unbinding(ctx context.Context, driver, instance string) (u *Unbi
 	err = s.engine.View(ctx, func(snap Snapshot) error {
 		kv, found, err := snap.Get(unbindingKey(driver, instance))
 		if err == nil && found {
-			u, err = unbinding(kv)
+			u, err = s.unbinding(kv)
 		}
 		return err
 	})
 	return u, err
 }
 
-func unbinding(kv KV) (*Unbinding, error) {
+func (s *Store) unbinding(kv KV) (*Unbinding, error) {
 	var rec unbindingRecord
-	if err := decode(kv, &rec); err != nil {
+	if err := s.records.decode(kv, &rec); err != nil {
 		return nil, err
 	}
 	return &Unbinding{Executor: rec.Executor, Driver: rec.Driver, Ref: rec.Ref, Instance: rec.Instance, Revision: kv.Revision}, nil

@@ -123,3 +123,12 @@ type Backuper interface {
 	// begin ends it. What was written is whole when the error is nil.
 	Backup(ctx context.Context, begin func(size int64) (io.Writer, error)) error
 }
+
+// Rewriter is an engine whose values can be put into another form.
+type Rewriter interface {
+	// Rewrite stores, for each key whose value is stale, what fresh makes of it. That means the same: no commit is made, the revisions of
+	// keys stay, and no watch hears of it. Others read and write meanwhile; what they write is theirs to have in the new form. When it
+	// returns without an error it is durable, and the data have no copy of what was stale; otherwise a part of it may be done. It
+	// answers how many values it rewrote.
+	Rewrite(ctx context.Context, stale func(key string, value []byte) bool, fresh func(key string, value []byte) ([]byte, error)) (int, error)
+}

@@ -18,6 +18,7 @@ import (
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/store/bolt"
 	"github.com/vmexecutor/config-server/store/memory"
+	"github.com/vmexecutor/config-server/store/seal"
 	"github.com/vmexecutor/config-server/store/storetest"
 )
 
@@ -30,6 +31,7 @@ type fixture struct {
 	reopened func(store.Engine) store.Engine // what a restart makes of an engine; nil is one on disk
 	dir      string
 	options  store.Options
+	seals    *seal.Keys // that a restart does not change
 	secrets  []string // that no event may contain
 	tampered bool     // something was written behind the store's back
 	race     func()   // run once, before the next commit: somebody else is quicker
@@ -78,6 +80,10 @@ func (f *fixture) begin() {
 		engine, err = bolt.Open(f.dir, f.history...)
 		f.must(err)
 	}
+	if f.seals == nil {
+		f.seals = seal.NewKeys()
+	}
+	f.options.Keys = f.seals
 	f.engine = &racing{engine, f}
 	f.Store, err = store.New(f.engine, f.options)
 	f.must(err)
@@ -116,6 +122,11 @@ func (e *racing) Commit(ctx context.Context, t store.Txn) (uint64, error) {
 		race()
 	}
 	return e.Engine.Commit(ctx, t)
+}
+
+// Rewrite implements store.Rewriter, as the engine does.
+func (e *racing) Rewrite(ctx context.Context, stale func(string, []byte) bool, fresh func(string, []byte) ([]byte, error)) (int, error) {
+	return e.Engine.(store.Rewriter).Rewrite(ctx, stale, fresh)
 }
 
 func (e *racing) View(ctx context.Context, fn func(store.Snapshot) error) error {

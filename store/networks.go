@@ -201,7 +201,7 @@ func (s *Store) ExecutorsOn(ctx context.Context, name string) (ids []string, err
 	return ids, err
 }
 
-func network(c *recordCache, kv KV) (*Network, error) {
+func network(c *recordCodec, kv KV) (*Network, error) {
 	rec, err := shared[networkRecord](c, kv)
 	if err != nil {
 		return nil, err

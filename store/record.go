@@ -22,21 +22,27 @@ type header struct {
 
 func (h *header) format() *int { return &h.Format }
 
-func encode(r record) ([]byte, error) {
+// encode gives what is stored of a record under a key.
+func (c *recordCodec) encode(key string, r record) ([]byte, error) {
 	*r.format() = recordFormat
-	value, err := json.Marshal(r)
+	text, err := json.Marshal(r)
 	if err != nil {
-		return nil, fmt.Errorf("encode record: %w", err)
+		return nil, fmt.Errorf("encode record %s: %w", key, err)
 	}
-	return value, nil
+	return c.keys.Seal(key, text), nil
 }
 
-func decode(kv KV, r record) error {
-	err := json.Unmarshal(kv.Value, r)
+// decode reads a record, and refuses what was not sealed under its key.
+func (c *recordCodec) decode(kv KV, r record) error {
+	text, err := c.keys.Open(kv.Key, kv.Value)
+	if err != nil {
+		return fmt.Errorf("record %s: %w", kv.Key, err)
+	}
+	err = json.Unmarshal(text, r)
 	format := *r.format()
 	if err != nil { // a newer format need not even fit
 		var h header
-		if json.Unmarshal(kv.Value, &h) == nil {
+		if json.Unmarshal(text, &h) == nil {
 			format = h.Format
 		}
 	}

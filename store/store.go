@@ -9,16 +9,19 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/extraconfig"
+	"github.com/vmexecutor/config-server/store/seal"
 )
 
 // Options are what a Store works with. The zero value will do.
 type Options struct {
 	Now    func() time.Time // the clock; time.Now
 	Logger *slog.Logger     // nil discards
+	Keys   *seal.Keys       // that records are sealed with; without them a key that is gone when the process ends
 	// Committed is told of each commit once it is durable, in the context of whoever made it: the event with its revision, and the revision at which what it is about
 	// had changed last; 0 when that was not there, or the commit changed nothing of it. nil for nobody.
 	Committed func(ctx context.Context, e Event, before uint64)
@@ -36,7 +39,8 @@ type Store struct {
 	reports  map[string]bool // the fields whose values events tell
 	now      func() time.Time
 	listings *listings
-	records  *recordCache
+	records  *recordCodec
+	sealing  sync.RWMutex // held by each change from before it seals until it is committed
 	hub      *hub
 
 	committed func(context.Context, Event, uint64)
@@ -50,7 +54,7 @@ func New(e Engine, o Options) (*Store, error) {
 	}
 	o.defaults()
 	return &Store{
-		engine: e, codec: codec, reports: reportFields(codec.Fields()), now: o.Now, hub: newHub(e), records: newRecordCache(recordRoom),
+		engine: e, codec: codec, reports: reportFields(codec.Fields()), now: o.Now, hub: newHub(e), records: newRecordCodec(o.Keys, recordRoom),
 		listings: &listings{memory: o.ListMemory, idle: o.ListIdle, log: o.Logger, all: map[string]*listing{}}, committed: o.Committed,
 	}, nil
 }
@@ -64,6 +68,9 @@ func (o *Options) defaults() {
 	}
 	if o.Committed == nil {
 		o.Committed = func(context.Context, Event, uint64) {}
+	}
+	if o.Keys == nil {
+		o.Keys = seal.NewKeys()
 	}
 	if o.ListMemory == 0 {
 		o.ListMemory = 128 << 20

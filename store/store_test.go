@@ -67,7 +67,7 @@ func TestARecordOfANewerFormat(t *testing.T) {
 			check := func(key string, read func() error) {
 				t.Helper()
 				old := f.keys("")[key]
-				f.write(key, value)
+				f.write(key, f.sealed(key, value))
 				if err := read(); !errors.Is(err, store.ErrFormat) {
 					t.Errorf("%s: %v", key, err)
 				}
@@ -93,6 +93,9 @@ func TestARecordOfANewerFormat(t *testing.T) {
 	}
 }
 
+// sealed is a record as the engine has it.
+func (f *fixture) sealed(key, text string) string { return string(f.seals.Seal(key, []byte(text))) }
+
 // write puts something into the engine, behind the store's back.
 func (f *fixture) write(key, value string) {
 	f.Helper()
@@ -108,7 +111,7 @@ func TestARecordThatIsBroken(t *testing.T) {
 	f := open(t)
 	f.plain("web")
 	old := f.keys("")["executor/web"]
-	f.write("executor/web", "{")
+	f.write("executor/web", f.sealed("executor/web", "{"))
 	if _, err := f.Executor(t.Context(), "web"); err == nil || errors.Is(err, store.ErrFormat) {
 		t.Errorf("the error is %v", err)
 	}

@@ -83,7 +83,7 @@ func (s *Store) place(ctx context.Context, sub *Subscription) (now uint64, err e
 			}
 			var rec executorRecord
 			if found {
-				if err := decode(kv, &rec); err != nil {
+				if err := s.records.decode(kv, &rec); err != nil {
 					return err
 				}
 			}

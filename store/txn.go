@@ -16,7 +16,7 @@ type txn struct {
 	event    Event
 	on, was  []string            // container networks: see noted
 	networks map[string]*Network // that were looked at
-	records  *recordCache
+	records  *recordCodec
 	done     bool // it was committed, at the event's revision
 }
 
@@ -47,6 +47,8 @@ func (s *Store) update(ctx context.Context, fn func(t *txn) error) (revision uin
 
 // tryUpdate is an update that comes too late when somebody else was quicker. The event of what it gives has the revision.
 func (s *Store) tryUpdate(ctx context.Context, fn func(t *txn) error) (t *txn, late bool, err error) {
+	s.sealing.RLock()
+	defer s.sealing.RUnlock()
 	s.listings.changing.RLock()
 	defer s.listings.changing.RUnlock()
 	var revision uint64
@@ -78,7 +80,13 @@ func (s *Store) tryUpdate(ctx context.Context, fn func(t *txn) error) (t *txn, l
 
 // before is the revision that the record which the event is about had when the change looked at it; 0 when it had none.
 func (t *txn) before() uint64 {
-	key := map[string]func(string) string{KindExecutor: executorKey, KindNetwork: networkKey, KindVM: bindingKey}[t.event.Kind](t.event.ID)
+	key := executorKey(t.event.ID)
+	switch t.event.Kind {
+	case KindNetwork:
+		key = networkKey(t.event.ID)
+	case KindVM:
+		key = bindingKey(t.event.ID)
+	}
 	for _, c := range t.compare {
 		if c.Key == key && !c.Prefix {
 			return c.Revision
@@ -102,7 +110,7 @@ func (t *txn) read(key string, record record) (revision uint64, found bool, err 
 	if err != nil || !found {
 		return 0, false, err
 	}
-	return kv.Revision, true, decode(kv, record)
+	return kv.Revision, true, t.records.decode(kv, record)
 }
 
 // below gives the keys below a prefix; the change depends on none being added.
@@ -130,7 +138,7 @@ func (t *txn) delete(key string) { t.ops = append(t.ops, Op{Key: key}) }
 
 // write encodes a record.
 func (t *txn) write(key string, r record) error {
-	value, err := encode(r)
+	value, err := t.records.encode(key, r)
 	if err == nil {
 		t.put(key, value)
 	}

@@ -34,7 +34,7 @@ func TestWritersOfDifferentExecutors(t *testing.T) {
 			f := open(t)
 			f.network("net", nil)
 			counted := &conflicts{Engine: f.engine}
-			st, err := store.New(counted, store.Options{})
+			st, err := store.New(counted, f.options)
 			f.must(err)
 			const writers = 64
 			var all sync.WaitGroup

@@ -100,7 +100,7 @@ type restoreCommand struct {
 }
 
 func (c *restoreCommand) run(_ context.Context, o app.Options) error {
-	contents, err := app.Restore(c.Args.File, o.DataDir, c.Replace)
+	contents, err := o.Restore(c.Args.File, c.Replace)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/store/bolt"
+	"github.com/vmexecutor/config-server/store/seal"
 )
 
 // command runs the binary to its end.
@@ -76,6 +77,12 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Errorf("over a store: %v\n%s", err, out)
 	}
 	other := filepath.Join(t.TempDir(), "data")
+	if err := os.Mkdir(other, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(other, "secret.key"), []byte(readFile(t, filepath.Join(dir, "secret.key"))), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, args := range [][]string{{"restore", "--data-dir", other, second}, {"restore", "--data-dir", dir, "--replace", first}} {
 		if out, err := command(t, args...); err != nil {
 			t.Fatalf("%v: %v\n%s", args, err, out)
@@ -131,10 +138,9 @@ func TestADamagedStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	flipped := bytes.ReplaceAll(good, []byte(`"hostname":"web"`), []byte(`"hostname":"wab"`))
-	if bytes.Equal(flipped, good) {
-		t.Fatal("the file has no document")
-	}
+	flipped := bytes.Clone(good)
+	at := bytes.LastIndex(good, []byte("executor/web")) // the page of keys, where the sealed record comes after it
+	flipped[at+100] ^= 1
 	const damaged = "the store is damaged"
 	for what, tc := range map[string]struct {
 		content []byte
@@ -155,11 +161,16 @@ const newerVersion = "the store was written by a newer version of this program"
 // TestANewerRecord: a store whose format is known may hold something that is not.
 func TestANewerRecord(t *testing.T) {
 	dir := t.TempDir()
+	keys, err := seal.MakeFile(filepath.Join(dir, "secret.key"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
 	e, err := bolt.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = e.Commit(t.Context(), store.Txn{Ops: []store.Op{{Key: "executor/web", Value: []byte(`{"format": 1000, "config": []}`)}}, Event: []byte(`{}`)})
+	newer := seal.NewKeys(keys.Keys...).Seal("executor/web", []byte(`{"format": 1000, "config": []}`))
+	_, err = e.Commit(t.Context(), store.Txn{Ops: []store.Op{{Key: "executor/web", Value: newer}}, Event: []byte(`{}`)})
 	if err := errors.Join(err, e.Close()); err != nil {
 		t.Fatal(err)
 	}

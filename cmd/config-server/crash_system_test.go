@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/store/bolt"
+	"github.com/vmexecutor/config-server/store/seal"
 	"github.com/vmexecutor/config-server/store/storetest"
 )
 
@@ -121,7 +123,11 @@ func (c *crash) look() {
 	}
 	defer e.Close() //nolint:errcheck // it was only read
 	storetest.Sound(c.T, e)
-	st, err := store.New(e, store.Options{})
+	keys, err := seal.ReadFile(filepath.Join(c.dir, "secret.key"))
+	if err != nil {
+		c.Fatal(err)
+	}
+	st, err := store.New(e, store.Options{Keys: seal.NewKeys(keys.Keys...)})
 	if err != nil {
 		c.Fatal(err)
 	}

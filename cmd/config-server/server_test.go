@@ -59,7 +59,40 @@ type server struct {
 type lines struct {
 	mu   sync.Mutex
 	text strings.Builder
+	next chan struct{} // closed and replaced with each line
 	done chan struct{}
+}
+
+// add adds a line.
+func (l *lines) add(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text.WriteString(line + "\n")
+	close(l.next)
+	l.next = make(chan struct{})
+}
+
+// have tells whether a text is there, and what is closed when there is more.
+func (l *lines) have(text string) (bool, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), text), l.next
+}
+
+// logs waits until the server has logged a text.
+func (s *server) logs(text string) {
+	s.Helper()
+	for {
+		have, more := s.output.have(text)
+		if have {
+			return
+		}
+		select {
+		case <-more:
+		case <-s.output.done:
+			s.Fatalf("the server ended, and had not logged %s", text)
+		}
+	}
 }
 
 func (l *lines) String() string {
@@ -103,7 +136,7 @@ func launchCommand(t testing.TB, cmd *exec.Cmd, attr *syscall.SysProcAttr, dataD
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	s := &server{TB: t, cmd: cmd, output: &lines{done: make(chan struct{})}}
+	s := &server{TB: t, cmd: cmd, output: &lines{next: make(chan struct{}), done: make(chan struct{})}}
 	listening := make(chan struct{})
 	go s.read(stderr, listening)
 	t.Cleanup(func() {
@@ -127,9 +160,7 @@ func launchCommand(t testing.TB, cmd *exec.Cmd, attr *syscall.SysProcAttr, dataD
 func (s *server) read(stderr io.Reader, listening chan struct{}) {
 	defer close(s.output.done)
 	for scan := bufio.NewScanner(stderr); scan.Scan(); {
-		s.output.mu.Lock()
-		s.output.text.WriteString(scan.Text() + "\n")
-		s.output.mu.Unlock()
+		s.output.add(scan.Text())
 		var line struct{ Msg, What, URL string }
 		if json.Unmarshal(scan.Bytes(), &line) != nil {
 			continue

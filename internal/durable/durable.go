@@ -1,5 +1,4 @@
-// Package durable is for what replaces files: a name that a file was given outlasts a crash once its directory is synced, too.
-// Any package may import it.
+// Package durable is for what replaces files: each is what it was or what it became, also after a crash. Any package may import it.
 package durable
 
 import (
@@ -7,11 +6,19 @@ import (
 	"os"
 )
 
-// SyncDir makes it durable which files a directory has.
+// SyncDir makes it durable which files a directory has: a name that a file was given outlasts a crash only then.
 func SyncDir(path string) error {
 	d, err := os.Open(path) //nolint:gosec // the operator's choice
 	if err != nil {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// Same reports whether two looks at a path found the same file, unchanged; nil is that there was none.
+func Same(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }

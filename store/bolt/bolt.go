@@ -37,6 +37,7 @@ type Engine struct {
 	}
 	broken error // why nothing is written any more. Under turn
 	apply  func(c *change, t store.Txn) error
+	copies sync.Mutex // held by a compaction: one at a time
 	counts struct{ commits, transactions atomic.Uint64 }
 
 	mu         sync.Mutex
@@ -49,6 +50,7 @@ type Engine struct {
 var (
 	_ store.Engine   = (*Engine)(nil)
 	_ store.Backuper = (*Engine)(nil)
+	_ store.Rewriter = (*Engine)(nil)
 )
 
 // Option changes what Open makes.

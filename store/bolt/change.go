@@ -64,7 +64,7 @@ func (c *change) apply(op store.Op, revision uint64) error {
 	if op.Value == nil {
 		return c.keys.Delete(key)
 	}
-	stored := seal(key, revision, op.Value)
+	stored := frame(key, revision, op.Value)
 	c.state.sum += checksumOf(stored)
 	return c.keys.Put(key, stored)
 }

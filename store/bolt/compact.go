@@ -41,11 +41,10 @@ var errBusy = errors.New("there are too many writes")
 // rounds, the last of which writers wait for. A new file takes the old one's place when it is whole and on disk; an end of the
 // process at any moment leaves one or the other, both with all that was answered.
 func (e *Engine) compact(ctx context.Context) error {
+	e.copies.Lock()
+	defer e.copies.Unlock()
 	made := filepath.Join(filepath.Dir(e.path), newName)
 	err := e.write(func() error {
-		if e.changed != nil {
-			return errors.New("there is a compaction under way")
-		}
 		e.changed = newKeySet()
 		return nil
 	})

@@ -26,14 +26,14 @@ func (s snapshot) Get(key string) (store.KV, bool, error) {
 	if stored == nil {
 		return store.KV{Key: key}, false, nil
 	}
-	revision, value, err := unseal(k, stored)
+	revision, value, err := unframe(k, stored)
 	return store.KV{Key: key, Value: value, Revision: revision}, err == nil, err
 }
 
 func (s snapshot) Range(prefix string) iter.Seq2[store.KV, error] {
 	return func(yield func(store.KV, error) bool) {
 		for k, v := range below(s.keys, prefix) {
-			revision, value, err := unseal(k, v)
+			revision, value, err := unframe(k, v)
 			if !yield(store.KV{Key: string(k), Value: value, Revision: revision}, err) || err != nil {
 				return
 			}
@@ -65,8 +65,8 @@ func holds(keys *bbolt.Bucket, c store.Compare) bool {
 	return true
 }
 
-// sealed is what stands before a value: the revision that wrote it in 8 bytes, and in 4 a checksum of all three.
-const sealed = 12
+// framed is what stands before a value: the revision that wrote it in 8 bytes, and in 4 a checksum of all three.
+const framed = 12
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -77,25 +77,25 @@ func checksum(parts ...[]byte) (sum uint32) {
 	return sum
 }
 
-// seal makes what is stored for a key.
-func seal(key []byte, revision uint64, value []byte) []byte {
-	stored := make([]byte, 8, sealed+len(value))
+// frame makes what is stored for a key.
+func frame(key []byte, revision uint64, value []byte) []byte {
+	stored := make([]byte, 8, framed+len(value))
 	binary.BigEndian.PutUint64(stored, revision)
 	stored = binary.BigEndian.AppendUint32(stored, checksum(key, stored, value))
 	return append(stored, value...)
 }
 
-// unseal takes apart what is stored for a key, and refuses what is not what was written.
-func unseal(key, stored []byte) (revision uint64, value []byte, err error) {
-	if len(stored) < sealed || checksum(key, stored[:8], stored[sealed:]) != binary.BigEndian.Uint32(stored[8:]) {
+// unframe takes apart what is stored for a key, and refuses what is not what was written.
+func unframe(key, stored []byte) (revision uint64, value []byte, err error) {
+	if len(stored) < framed || checksum(key, stored[:8], stored[framed:]) != binary.BigEndian.Uint32(stored[8:]) {
 		return 0, nil, fmt.Errorf("%w: what is stored for %q is not what was written", store.ErrDamaged, key)
 	}
-	return revisionOf(stored), stored[sealed:], nil
+	return revisionOf(stored), stored[framed:], nil
 }
 
 // revisionOf is the revision of what is stored for a key; 0 when nothing is.
 func revisionOf(stored []byte) uint64 {
-	if len(stored) < sealed {
+	if len(stored) < framed {
 		return 0
 	}
 	return binary.BigEndian.Uint64(stored)
@@ -103,7 +103,7 @@ func revisionOf(stored []byte) uint64 {
 
 // checksumOf is what a key adds to the sum of all.
 func checksumOf(stored []byte) uint64 {
-	if len(stored) < sealed {
+	if len(stored) < framed {
 		return 0
 	}
 	return uint64(binary.BigEndian.Uint32(stored[8:]))

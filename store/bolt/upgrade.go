@@ -36,7 +36,7 @@ func convert(from, to *bbolt.Tx) error {
 		return err
 	}
 	err = from.Bucket(keysBucket).ForEach(func(k, v []byte) error {
-		stored := seal(k, numberOf(v), v[8:])
+		stored := frame(k, numberOf(v), v[8:])
 		c.state.sum += checksumOf(stored)
 		return c.keys.Put(k, stored)
 	})

@@ -39,6 +39,22 @@ func Verify(path string) (Info, error) {
 	return verifyFile(f, size.Size())
 }
 
+// Read shows what a file holds that Verify found to be a store of the newest format. It changes nothing.
+func Read(path string, fn func(store.Snapshot) error) error {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockWait, ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	err = db.View(func(tx *bbolt.Tx) error {
+		state, err := stateOf(tx)
+		if err != nil {
+			return err
+		}
+		return fn(snapshot{keys: tx.Bucket(keysBucket), revision: state.revision})
+	})
+	return errors.Join(err, db.Close())
+}
+
 func verifyFile(f io.ReaderAt, size int64) (Info, error) {
 	p, err := readPages(f, size)
 	if err != nil {
@@ -131,7 +147,7 @@ func (v *verifier) key(e element) error {
 	if v.old {
 		return nil
 	}
-	_, _, err := unseal(e.key, e.value)
+	_, _, err := unframe(e.key, e.value)
 	v.sum += checksumOf(e.value)
 	return err
 }

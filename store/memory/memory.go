@@ -29,7 +29,10 @@ type Engine struct {
 	using  sync.WaitGroup
 }
 
-var _ store.Engine = (*Engine)(nil)
+var (
+	_ store.Engine   = (*Engine)(nil)
+	_ store.Rewriter = (*Engine)(nil)
+)
 
 // state is all keys at one revision.
 type state struct {

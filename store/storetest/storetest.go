@@ -42,6 +42,8 @@ func Run(t *testing.T, open Open) {
 		{"HistoryByCommits", historyByCommits},
 		{"HistoryByAge", historyByAge},
 		{"HistoryByBytes", historyByBytes},
+		{"RewritingIsNoChange", rewritingIsNoChange},
+		{"RewritingMayFail", rewritingMayFail},
 		{"ReopeningKeepsEverything", reopeningKeepsEverything},
 		{"ClosedIsClosed", closedIsClosed},
 	} {

@@ -1,4 +1,4 @@
-package auth
+package durable
 
 import (
 	"errors"
@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// replace changes a file as a whole, durably, and keeps its mode and owner; one that there is not is empty, and made with mode 0600.
+// Replace changes a file as a whole, durably, and keeps its mode and owner; one that there is not is empty, and made with mode 0600.
 // Two that change files of one directory wait for each other.
-func replace(path string, change func([]byte) ([]byte, error)) (err error) {
+func Replace(path string, change func([]byte) ([]byte, error)) (err error) {
 	directory, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err
