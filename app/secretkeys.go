@@ -22,8 +22,8 @@ import (
 // secretKeyName is the key file in the data directory, when no other is named.
 const secretKeyName = "secret.key"
 
-// SecretKeys is the path of the key file.
-func (o *Options) SecretKeys() string {
+// secretKeys is the path of the key file.
+func (o *Options) secretKeys() string {
 	return cmp.Or(o.SecretKeyFile, filepath.Join(o.DataDir, secretKeyName))
 }
 
@@ -33,7 +33,7 @@ func (o *Options) openKeys(ctx context.Context, engine store.Engine, log *slog.L
 	if o.DataDir == noData && o.SecretKeyFile == "" {
 		return &keeper{keys: seal.NewKeys()}, nil
 	}
-	k := &keeper{path: o.SecretKeys(), log: log}
+	k := &keeper{path: o.secretKeys(), log: log}
 	var with map[seal.ID]int
 	var unsealed int
 	err := engine.View(ctx, func(snap store.Snapshot) (err error) {
@@ -77,7 +77,7 @@ func (o *Options) opens(backup string) error {
 		if err != nil || len(with) == 0 {
 			return err
 		}
-		path := o.SecretKeys()
+		path := o.secretKeys()
 		file, err := seal.ReadFile(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):

@@ -32,9 +32,9 @@ type fixture struct {
 	dir      string
 	options  store.Options
 	seals    *seal.Keys // that a restart does not change
-	secrets  []string // that no event may contain
-	tampered bool     // something was written behind the store's back
-	race     func()   // run once, before the next commit: somebody else is quicker
+	secrets  []string   // that no event may contain
+	tampered bool       // something was written behind the store's back
+	race     func()     // run once, before the next commit: somebody else is quicker
 	history  []bolt.Option
 	views    atomic.Int64
 	watches  chan int // how many there are of the engine, at each change; nil for nobody who asks

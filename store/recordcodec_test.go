@@ -22,7 +22,7 @@ func refOf(t *testing.T, c *recordCodec, kv KV) *bindingRecord {
 }
 
 func TestRecordsAreDecodedOnce(t *testing.T) {
-	c := newRecordCodec(seal.NewKeys(), 1 << 20)
+	c := newRecordCodec(seal.NewKeys(), 1<<20)
 	first := refOf(t, c, c.kvAt("vm/a", 3, "one"))
 	if again := refOf(t, c, c.kvAt("vm/a", 3, "one")); again != first {
 		t.Error("a record was decoded twice at its revision")
@@ -61,7 +61,7 @@ func TestKeptRecordsAreBounded(t *testing.T) {
 }
 
 func TestWhatCannotBeDecodedIsNotKept(t *testing.T) {
-	c := newRecordCodec(seal.NewKeys(), 1 << 20)
+	c := newRecordCodec(seal.NewKeys(), 1<<20)
 	for _, value := range []string{`{"format":2}`, `{`} {
 		if _, err := shared[bindingRecord](c, KV{Key: "vm/a", Value: c.keys.Seal("vm/a", []byte(value)), Revision: 1}); err == nil {
 			t.Errorf("%s was read", value)

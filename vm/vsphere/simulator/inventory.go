@@ -20,8 +20,9 @@ var identities = uuid.MustParse("3b0e2c0a-5d5c-4f0e-9a52-8f6a8f1d7c11")
 
 // site is where VMs are made.
 type site struct {
-	folder *simulator.Folder
-	pool   types.ManagedObjectReference
+	folder     *simulator.Folder
+	pool       types.ManagedObjectReference
+	datacenter types.ManagedObjectReference
 }
 
 // build makes one datacenter with one host, and its VMs.
@@ -44,6 +45,7 @@ func (s *Simulator) build(ctx context.Context, vms int) error {
 		return errors.New("the inventory has no VM folder")
 	}
 	s.site.pool = registry.Any("ResourcePool").Reference()
+	s.site.datacenter = datacenter.Self
 	registry.Put(&annex{mo.SearchIndex{Self: annexRef}, s})
 	registry.AddHandler(&observer{mo.SearchIndex{Self: observerRef}, s})
 	return s.populate(ctx, vms)
@@ -142,7 +144,8 @@ func (s *Simulator) finish(c *creation) error {
 	return nil
 }
 
-// RemoveVM switches the VM with that instance UUID off and destroys it.
+// RemoveVM switches the VM with that instance UUID off, and removes it with its files. (govmomi's own Destroy_Task ends before the files are
+// gone, which is a data race with the creation of another VM.)
 func (s *Simulator) RemoveVM(instance string) error {
 	vm, err := s.vm(instance)
 	if err != nil {
@@ -154,12 +157,20 @@ func (s *Simulator) RemoveVM(instance string) error {
 			s.tell(vm, s.setPower(vm, poweredOff, nil))
 		}
 	})
-	task, err := begin(ctx, vm, func() soap.HasFault { return vm.DestroyTask(ctx, &types.Destroy_Task{This: vm.Self}) })
+	var fault *soap.Fault
+	ctx.WithLock(vm, func() { fault = vm.UnregisterVM(ctx, &types.UnregisterVM{This: vm.Self}).Fault() })
+	if fault != nil {
+		return fmt.Errorf("remove VM %s: %w", instance, soap.WrapSoapFault(fault))
+	}
+	files := ctx.Map.FileManager()
+	task, err := begin(ctx, files, func() soap.HasFault {
+		return files.DeleteDatastoreFileTask(ctx, &types.DeleteDatastoreFile_Task{This: files.Self, Name: vm.Config.Files.LogDirectory, Datacenter: &s.site.datacenter})
+	})
 	if err == nil {
 		_, err = result(task)
 	}
 	if err != nil {
-		return fmt.Errorf("remove VM %s: %w", instance, err)
+		return fmt.Errorf("remove the files of VM %s: %w", instance, err)
 	}
 	return nil
 }
@@ -172,7 +183,7 @@ func begin(ctx *simulator.Context, object mo.Reference, start func() soap.HasFau
 	switch body := started.(type) {
 	case *methods.CreateVM_TaskBody:
 		ref = body.Res.Returnval
-	case *methods.Destroy_TaskBody:
+	case *methods.DeleteDatastoreFile_TaskBody:
 		ref = body.Res.Returnval
 	case *methods.ReconfigVM_TaskBody:
 		ref = body.Res.Returnval
