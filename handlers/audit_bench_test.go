@@ -53,7 +53,11 @@ func putter(b *testing.B, open func() (store.Engine, error), trail *audit.Trail)
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { engine.Close() })
+	b.Cleanup(func() {
+		if err := engine.Close(); err != nil {
+			b.Error(err)
+		}
+	})
 	log := discardTo(io.Discard)
 	o := store.Options{}
 	if trail != nil {
