@@ -39,7 +39,8 @@ type Entry struct {
 	// Source is where it came from: an address and its port, "unix uid=1000 pid=4711", "guest channel", or "VM" for what was seen in a VM.
 	Source string `json:"source,omitempty"`
 	// Operation is one of the API's, by its id; for what is none of these the method. Of guests it is "report" for what
-	// was taken, "set" or another "request" for what was refused, and "drift" for what was put back; of the server "resolve", "clean" or "deliver".
+	// was taken, "set" or another "request" for what was refused, and "drift" for what was put back; of the server "resolve", "clean",
+	// "deliver", or "report" of execs that ended with their boot.
 	Operation string `json:"operation,omitempty"`
 	// Resource is the path of what it was about, without a query: of what was made, once it is. At most MaxText bytes are told.
 	Resource string `json:"resource,omitempty"`

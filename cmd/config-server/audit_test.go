@@ -111,6 +111,14 @@ func auditTrail(t *testing.T, h hypervisor) {
 	site.set("vm1", map[string]string{"guestinfo.vice./hostname": canary, "common/notes": "other"})
 	expect(audited{Source: "VM", Operation: "drift", Resource: "/v1/executors/web", Outcome: "put back", Fields: []string{"hostname", "notes"}})
 
+	// What the server does by itself about execs, each of which is of one boot.
+	s.expect(201, "PUT", "/v1/executors/web/execs/once", fmt.Sprintf(`{"cmd": {"path": %q}}`, canary), nil)
+	asAdmin("putExec", "/v1/executors/web/execs/once", "done", 201, "execs.once")
+	expect(audited{Actor: "server", Role: "server", Operation: "deliver", Resource: "/v1/executors/web/vm", Outcome: "done"})
+	s.push("web")
+	site.machine("vm1").powerOff()
+	expect(audited{Actor: "server", Role: "server", Operation: "report", Resource: "/v1/executors/web", Outcome: "done", Fields: []string{"execs.once.detail.stopTime"}})
+
 	s.expect(204, "DELETE", "/v1/executors/web/vm", "", nil)
 	asAdmin("deleteVM", "/v1/executors/web/vm", "done", 204)
 	site.awaitClean("vm1", others)
