@@ -235,7 +235,9 @@ func TestCanaries(t *testing.T) {
 // everyHiddenField holds the canaries against the hidden keys: a field without one was forgotten here.
 func (a *aviary) everyHiddenField() {
 	shown := a.expect("admin", "GET", "/v1/executors/web/keys?scope=hidden", "", 200)
-	var rows struct{ Keys []struct{ Key, Value, Field string } }
+	var rows struct {
+		Keys []struct{ Key, Value, Field string }
+	}
 	if err := json.Unmarshal([]byte(shown[strings.Index(shown, "{"):]), &rows); err != nil {
 		a.Fatal(err)
 	}
