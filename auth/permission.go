@@ -40,6 +40,14 @@ const (
 // of these keep to keys and fields that a guest may see and set.
 var guests = map[string]bool{"getKeys": true, "patchExecutor": true}
 
+// SeesSecrets reports whether p may see the secrets of an executor in clear. Its guest sees those that it has in its VM.
+func (p Principal) SeesSecrets(executor string) bool {
+	return p.Role == Admin || p.Role == VM && executor != "" && executor == p.Executor
+}
+
+// MovesSecrets reports whether p may bind an executor that holds secrets to a VM that it is not bound to.
+func (p Principal) MovesSecrets() bool { return p.Role == Admin }
+
 // Public reports whether an operation needs no credentials.
 func Public(operation string) bool { return operations[operation] == everybody }
 

@@ -50,3 +50,24 @@ func TestDefaultDeny(t *testing.T) {
 		t.Error("a guest of nothing has something")
 	}
 }
+
+// TestSecrets: who sees the secrets of an executor, and who may bind them to another VM.
+func TestSecrets(t *testing.T) {
+	for _, c := range []struct {
+		p             Principal
+		sees, strange bool // those of its own executor, which is a, and those of others
+		moves         bool
+	}{
+		{Principal{}, false, false, false},
+		{Principal{Name: "x", Role: "root"}, false, false, false},
+		{Principal{Name: "x", Role: Viewer}, false, false, false},
+		{Principal{Name: "x", Role: Operator}, false, false, false},
+		{Principal{Name: "x", Role: Admin}, true, true, true},
+		{Principal{Name: "x", Role: VM, Executor: "a"}, true, false, false},
+		{Principal{Name: "x", Role: VM}, false, false, false},
+	} {
+		if c.p.SeesSecrets("a") != c.sees || c.p.SeesSecrets("b") != c.strange || c.p.SeesSecrets("") != c.strange || c.p.MovesSecrets() != c.moves {
+			t.Errorf("%v sees %v and %v, moves %v", c.p, c.p.SeesSecrets("a"), c.p.SeesSecrets("b"), c.p.MovesSecrets())
+		}
+	}
+}

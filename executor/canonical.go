@@ -74,7 +74,7 @@ func (d *Diagnostics) canonicalize() {
 	}
 }
 
-func emptyList[T any](list *[]T) {
+func emptyList[L ~[]T, T any](list *L) {
 	if len(*list) == 0 {
 		*list = nil
 	}

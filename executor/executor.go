@@ -44,7 +44,7 @@ type ExecutorConfig struct {
 	Networks map[string]*NetworkEndpoint `vic:"0.1" scope:"read-only" key:"networks" json:"networks,omitempty"`
 
 	// Key is the private host key that the guest presents when clients attach, in the client's format.
-	Key []byte `vic:"0.1" scope:"read-only" key:"key" json:"key,omitempty"`
+	Key Secret `vic:"0.1" scope:"read-only" key:"key" json:"key,omitempty"`
 
 	// LayerID is the image layer that backs the root file system.
 	LayerID string `vic:"0.1" scope:"read-only" key:"layerid" json:"layerId,omitempty"`

@@ -92,9 +92,6 @@ func (s Source) String() string {
 	return s.text()
 }
 
-// GoString is String: a Source printed with %#v keeps its credentials to itself.
-func (s Source) GoString() string { return s.String() }
-
 // text is the source in full, credentials included.
 func (s Source) text() string {
 	if s.Scheme == "label" && s.Host == "" {

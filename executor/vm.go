@@ -15,7 +15,7 @@ type ContainerVM struct {
 	// Interaction is where the guest's agent connects to be attached to, such as tcp://host:2377.
 	Interaction URL `json:"interaction,omitzero"`
 	// AgentKey is the host key of the interaction service. A secret.
-	AgentKey []byte `json:"agentKey,omitempty"`
+	AgentKey Secret `json:"agentKey,omitempty"`
 }
 
 // URL is an address of a service. It prints without a password; MarshalText has it.
@@ -36,15 +36,17 @@ func (u URL) IsZero() bool { return u == URL{} }
 // String gives the URL with any user information left out, fit for a log.
 func (u URL) String() string {
 	u.User = nil
+	return u.text()
+}
+
+// text is the URL in full.
+func (u URL) text() string {
 	v := url.URL(u)
 	return v.String()
 }
 
 // MarshalText gives the URL in full.
-func (u URL) MarshalText() ([]byte, error) {
-	v := url.URL(u)
-	return []byte(v.String()), nil
-}
+func (u URL) MarshalText() ([]byte, error) { return []byte(u.text()), nil }
 
 // UnmarshalText is ParseURL; nothing is no URL.
 func (u *URL) UnmarshalText(text []byte) error {

@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"hash"
 	"iter"
+	"log/slog"
 	"slices"
 	"sort"
 	"strings"
@@ -18,6 +20,15 @@ type Pair struct {
 	leaf       *leaf
 	entry      string // the names of the map entries on the way, separated by hole
 }
+
+// String is the key alone: some values are secret, and others are hidden from guests.
+func (p Pair) String() string { return p.Key }
+
+// Format keeps the value out of every verb.
+func (p Pair) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(p.Key)) }
+
+// LogValue keeps the value out of logs.
+func (p Pair) LogValue() slog.Value { return slog.StringValue(p.Key) }
 
 // Scope is that of the field which the pair came from; it is never derived from the key's text.
 func (p Pair) Scope() Scope { return p.leaf.scope }
@@ -81,6 +92,15 @@ func (ks KeySet) at(i int) Pair {
 	r := &ks.refs[i]
 	return Pair{Key: ks.keyOf(r), Value: ks.text[r.value:r.end], leaf: ks.leaves[r.leaf], entry: ks.names[r.entry]}
 }
+
+// String is how many pairs there are: their values are not to be printed.
+func (ks KeySet) String() string { return fmt.Sprintf("%d keys", ks.Len()) }
+
+// Format keeps keys and values out of every verb.
+func (ks KeySet) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(ks.String())) }
+
+// LogValue keeps keys and values out of logs.
+func (ks KeySet) LogValue() slog.Value { return slog.StringValue(ks.String()) }
 
 // Len is the number of pairs.
 func (ks KeySet) Len() int { return len(ks.refs) }

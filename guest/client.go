@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/extraconfig"
 )
 
@@ -226,7 +227,7 @@ func (c *Client) Set(ctx context.Context, keys ...Pair) (revision uint64, err er
 }
 
 // call makes one request, again and again until it is answered for good, and gives the key for the secrets of the answer.
-func (c *Client) call(ctx context.Context, method string, params, result any) (SecretKey, error) {
+func (c *Client) call(ctx context.Context, method string, params, result any) (executor.Secret, error) {
 	retry := firstRetry
 	for {
 		l, key, err := c.wait(ctx)
@@ -263,7 +264,7 @@ func retryable(err error, retry time.Duration) (wait time.Duration, again bool) 
 }
 
 // wait gives the link, once there is one, and the key that came with its welcome.
-func (c *Client) wait(ctx context.Context) (*link, SecretKey, error) {
+func (c *Client) wait(ctx context.Context) (*link, executor.Secret, error) {
 	for {
 		c.mu.Lock()
 		l, key, moved, err := c.link, c.welcome.Key, c.moved, c.err

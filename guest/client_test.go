@@ -2,9 +2,11 @@ package guest_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -30,13 +32,13 @@ func TestClient(t *testing.T) {
 	}
 	v, err := c.Snapshot(ctx)
 	values, errV := v.Values()
-	if got := fmt.Sprint(v.Revision, v.Keys, values); err != nil || errV != nil ||
-		got != "2 [{guestinfo.vice..sessions|web.status 1} {guestinfo.vice..x <nil>} {guestinfo.vice./common/name web} {guestinfo.vice./hostname <nil>}]"+
-			" [{guestinfo.vice..sessions|web.status 1 false} {guestinfo.vice..x  false} {guestinfo.vice./common/name web false} {guestinfo.vice./hostname  false}]" {
+	if got := fmt.Sprint(v.Revision, written(v.Keys), written(values)); err != nil || errV != nil ||
+		got != `2[{"key":"guestinfo.vice..sessions|web.status","value":"1"},{"key":"guestinfo.vice..x","value":"\u003cnil\u003e"},{"key":"guestinfo.vice./common/name","value":"web"},{"key":"guestinfo.vice./hostname","value":"\u003cnil\u003e"}]`+
+			`[{"Key":"guestinfo.vice..sessions|web.status","Text":"1","Secret":false},{"Key":"guestinfo.vice..x","Text":"","Secret":false},{"Key":"guestinfo.vice./common/name","Text":"web","Secret":false},{"Key":"guestinfo.vice./hostname","Text":"","Secret":false}]` {
 		t.Errorf("snapshot %s, %v, %v", got, err, errV)
 	}
 	v, err = c.Get(ctx, strings.ToUpper(name), "no")
-	if got := fmt.Sprint(v.Keys, v.Missing); err != nil || got != "[{guestinfo.vice./common/name web}] [no]" {
+	if got := fmt.Sprint(written(v.Keys), v.Missing); err != nil || got != `[{"key":"guestinfo.vice./common/name","value":"web"}][no]` {
 		t.Errorf("get %s, %v", got, err)
 	}
 	_, err = c.Set(ctx, guest.Pair{Key: name, Value: "x"})
@@ -106,8 +108,21 @@ func TestSecretsAndConfig(t *testing.T) {
 	if sealed == "" || strings.Contains(sealed, "pass") {
 		t.Errorf("the value travels as %q", sealed)
 	}
-	if text := fmt.Sprintf("%v %+v %#v %s %x", c.Welcome(), c.Welcome(), c.Welcome(), c.Welcome().Key, c.Welcome().Key); strings.Contains(text, "kkkk") || strings.Contains(text, "6b6b6b") || strings.Contains(text, "0x6b") {
-		t.Errorf("the key prints: %s", text)
+	text := printed(v.Keys) + printed(values)
+	text += printed(struct {
+		Welcome *guest.Welcome
+		View    *guest.View
+	}{new(c.Welcome()), &v})
+	for _, x := range []any{c.Welcome(), v, v.Snapshot} {
+		text += printed(x) + logged(x)
+	}
+	for i := range values {
+		text += logged(values[i]) + logged(v.Keys[i])
+	}
+	for _, secret := range []string{"kkkk", "6b6b6b", "0x6b", "107 107", "a2tr", "user:pass", "757365723a70617373", sealed} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%q shows in what is printed or logged: %s", secret, text)
+		}
 	}
 	m.put("guestinfo.vice./mounts|data/source/User@secret", "AAAA")
 	v, _ = c.Snapshot(t.Context())
@@ -323,4 +338,26 @@ func TestAddress(t *testing.T) {
 	if err == nil || err.Error() != "no such virtio-serial port: no.such.port" {
 		t.Error(err)
 	}
+}
+
+// written is what a value is in JSON: printed it would keep its text to itself.
+func written(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// printed is a value by every verb that might show what is in it.
+func printed(v any) string {
+	return fmt.Sprintf("%v %+v %#v %s %q %x %X %d", v, v, v, v, v, v, v, v)
+}
+
+// logged is a value as both kinds of log have it.
+func logged(v any) string {
+	var b strings.Builder
+	slog.New(slog.NewTextHandler(&b, nil)).Info("x", "v", v)
+	slog.New(slog.NewJSONHandler(&b, nil)).Info("x", "v", v)
+	return b.String()
 }

@@ -11,6 +11,8 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+
+	"github.com/vmexecutor/config-server/executor"
 )
 
 // Protocol is the version of the protocol that this package speaks.
@@ -47,32 +49,35 @@ type Welcome struct {
 	Executor string `json:"executor"`
 	// Key opens the executor's secret values: 32 bytes. It holds for the session; a server that has another one for the VM
 	// ends the connection.
-	Key SecretKey `json:"key,omitempty"`
+	Key executor.Secret `json:"key,omitempty"`
 	// Revision is that of the keys when the guest was welcomed.
 	Revision uint64 `json:"revision"`
 	// Limits are what the server takes from this guest. The Server fills them in.
 	Limits Limits `json:"limits"`
 }
 
-// SecretKey is the key that an executor's secrets are sealed with; base64 in JSON. It does not print.
-type SecretKey []byte
-
-func (SecretKey) String() string { return "[secret]" }
-
-// GoString keeps the key out of %#v.
-func (SecretKey) GoString() string { return "[secret]" }
-
-// Format keeps the key out of every other verb.
-func (SecretKey) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte("[secret]")) }
+// Format is LogValue for every verb: what a pointer points to is shown by package fmt where a verb does not fit.
+func (w Welcome) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, w.LogValue()) }
 
 // LogValue keeps the key out of logs.
-func (SecretKey) LogValue() slog.Value { return slog.StringValue("[secret]") }
+func (w Welcome) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("server", w.Server), slog.String("executor", w.Executor), slog.Uint64("revision", w.Revision))
+}
 
 // Pair is a key and its value as they travel: an empty value is "<nil>", a secret one is sealed.
 type Pair struct {
 	Key   string `json:"key"`
 	Value string `json:"value"`
 }
+
+// String is the key alone: some values are secret.
+func (p Pair) String() string { return p.Key }
+
+// Format keeps the value out of every verb.
+func (p Pair) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(p.Key)) }
+
+// LogValue keeps the value out of logs.
+func (p Pair) LogValue() slog.Value { return slog.StringValue(p.Key) }
 
 // Snapshot is all that the guest may see, or the part that it asked for, at one revision.
 type Snapshot struct {
@@ -82,6 +87,17 @@ type Snapshot struct {
 	// Missing are the keys that were asked for and are not there.
 	Missing []string `json:"missing,omitempty"`
 }
+
+// String is how much there is of it.
+func (s Snapshot) String() string {
+	return fmt.Sprintf("%d keys at revision %d", len(s.Keys), s.Revision)
+}
+
+// Format keeps the values out of every verb, those of a View too.
+func (s Snapshot) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
+
+// LogValue keeps the values out of logs.
+func (s Snapshot) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // Change says that keys of the guest changed. It has no values: who wants them takes a snapshot, and
 // sees no half of a change.

@@ -3,6 +3,7 @@ package guest
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 
 	"github.com/vmexecutor/config-server/executor"
@@ -15,7 +16,7 @@ var codec = sync.OnceValues(extraconfig.New[executor.ExecutorConfig])
 // View is a Snapshot with what it takes to read it.
 type View struct {
 	Snapshot
-	key SecretKey
+	key executor.Secret
 }
 
 // Value is one key as a reader sees it.
@@ -25,6 +26,15 @@ type Value struct {
 	Text   string
 	Secret bool
 }
+
+// String is the key alone: some values are secret.
+func (v Value) String() string { return v.Key }
+
+// Format keeps the text out of every verb.
+func (v Value) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(v.Key)) }
+
+// LogValue keeps the text out of logs.
+func (v Value) LogValue() slog.Value { return slog.StringValue(v.Key) }
 
 // Values are all keys in order. The error names the secrets that do not open, which are left out.
 func (v View) Values() ([]Value, error) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/guest"
 )
 
@@ -19,7 +20,7 @@ type machine struct {
 	sets     [][]guest.Pair    // that were stored
 	fail     error             // what Set and Hello answer when it is not nil
 	settling chan struct{}     // what Hello waits for when it is not nil
-	key      guest.SecretKey
+	key      executor.Secret
 }
 
 func newMachine(pairs ...string) *machine {

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -25,7 +26,13 @@ type callersTest struct {
 
 func newCallersTest(t *testing.T) *callersTest {
 	t.Helper()
-	c := &callersTest{edgeTest: newEdge(t), bearer: map[string]string{}}
+	return callersOn(t, newEdge(t))
+}
+
+// callersOn is an API with tokens in place of one that tells no callers apart.
+func callersOn(t *testing.T, e *edgeTest) *callersTest {
+	t.Helper()
+	c := &callersTest{edgeTest: e, bearer: map[string]string{}}
 	file := filepath.Join(t.TempDir(), "tokens")
 	for _, role := range []string{"viewer", "operator", "admin", "vm:web-1", "vm:db-1", "vm:nowhere"} {
 		p, err := auth.NewPrincipal("test-"+strings.ReplaceAll(role, ":", "-"), role)
@@ -44,7 +51,8 @@ func newCallersTest(t *testing.T) *callersTest {
 	}
 	ended, end := context.WithCancel(context.Background())
 	end() // a stream is over as soon as it began
-	c.handler, err = New(Options{Store: c.store, Push: c.reconciler, Callers: callers, Metrics: c.metrics, Audit: c.trail, Logger: discardTo(c.log), Streams: ended})
+	log := slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	c.handler, err = New(Options{Store: c.store, Push: c.reconciler, Callers: callers, Metrics: c.metrics, Audit: c.trail, Logger: log, Streams: ended})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,8 +90,10 @@ func TestRoles(t *testing.T) {
 	c.runReconciler(t)
 	c.prepare()
 	plain, _ := seeds(t)
+	const elsewhere = `{"driver": "vsphere", "ref": "vm3"}` // for an executor that holds secrets
 	plain = append(plain, seed{operation: "metrics", method: "GET", target: metricsPath}, seed{operation: "documentation", method: "GET", target: specPath},
-		seed{operation: "documentation", method: "GET", target: docsPath})
+		seed{operation: "documentation", method: "GET", target: docsPath},
+		seed{operation: "putVM", method: "PUT", target: "/v1/executors/web-1/vm", headers: "Content-Type: application/json", body: elsewhere})
 	guestBody := `{"sessions": {"main": {"started": "true"}}}`
 	used := false // the fixtures may not be what they were
 	for _, s := range plain {
@@ -103,6 +113,8 @@ func TestRoles(t *testing.T) {
 				refusal = http.StatusNotFound
 			case role != "admin" && s.operation == "getBackup":
 				refusal = http.StatusForbidden // it holds all secrets
+			case role == "operator" && s.body == elsewhere:
+				refusal = http.StatusForbidden
 			case role == "viewer" && s.method != "GET":
 				refusal = http.StatusForbidden
 			}

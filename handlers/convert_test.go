@@ -19,7 +19,7 @@ func TestConvertersLoseNothing(t *testing.T) {
 	var want executor.ExecutorConfig
 	fill(reflect.ValueOf(&want).Elem())
 	text := &bytes.Buffer{}
-	if err := plainJSON.Produce(text, configModel(&want)); err != nil {
+	if err := plainJSON.Produce(text, inFull.config(&want)); err != nil {
 		t.Fatal(err)
 	}
 	var m models.Executor
@@ -50,7 +50,7 @@ func TestConvertersLoseNothing(t *testing.T) {
 	var vm executor.ContainerVM
 	fill(reflect.ValueOf(&vm).Elem())
 	binding := &store.Binding{Driver: "vsphere", Ref: "vm1", VM: vm}
-	if got := r.binding("", bindingModel(binding)); !reflect.DeepEqual(got, binding) || r.err() != nil {
+	if got := r.binding("", inFull.binding(binding)); !reflect.DeepEqual(got, binding) || r.err() != nil {
 		t.Errorf("got  %+v\nwant %+v\n%v", got, binding, r.err())
 	}
 }

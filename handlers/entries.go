@@ -20,31 +20,31 @@ type kind[D, M any] struct {
 	of       func(*executor.ExecutorConfig) *map[string]D // the map
 	key      func(*M) (field string, value *string)       // the field that repeats the entry's name
 	revision func(*M) *uint64
-	read     func(r *reader, at string, m *M) D // converts
-	write    func(d D, name string) *M          // converts back
+	read     func(r *reader, at string, m *M) D  // converts
+	write    func(w writer, d D, name string) *M // converts back
 }
 
 var (
 	sessionKind = kind[*executor.SessionConfig, models.Session]{
-		name: "sessions", read: readSession, write: sessionModel,
+		name: "sessions", read: readSession, write: writer.session,
 		of:       func(c *executor.ExecutorConfig) *map[string]*executor.SessionConfig { return &c.Sessions },
 		key:      func(m *models.Session) (string, *string) { return "id", &m.ID },
 		revision: func(m *models.Session) *uint64 { return &m.Revision },
 	}
 	execKind = kind[*executor.SessionConfig, models.Session]{
-		name: "execs", read: readSession, write: sessionModel,
+		name: "execs", read: readSession, write: writer.session,
 		of:       func(c *executor.ExecutorConfig) *map[string]*executor.SessionConfig { return &c.Execs },
 		key:      func(m *models.Session) (string, *string) { return "id", &m.ID },
 		revision: func(m *models.Session) *uint64 { return &m.Revision },
 	}
 	mountKind = kind[executor.MountSpec, models.Mount]{
-		name: "mounts", read: readMount, write: mountModel,
+		name: "mounts", read: readMount, write: writer.mount,
 		of:       func(c *executor.ExecutorConfig) *map[string]executor.MountSpec { return &c.Mounts },
 		key:      func(m *models.Mount) (string, *string) { return "name", &m.Name },
 		revision: func(m *models.Mount) *uint64 { return &m.Revision },
 	}
 	endpointKind = kind[*executor.NetworkEndpoint, models.Endpoint]{
-		name: "networks", read: readEndpoint, write: endpointModel,
+		name: "networks", read: readEndpoint, write: writer.endpoint,
 		of:       func(c *executor.ExecutorConfig) *map[string]*executor.NetworkEndpoint { return &c.Networks },
 		key:      func(m *models.Endpoint) (string, *string) { return "name", &m.Name },
 		revision: func(m *models.Endpoint) *uint64 { return &m.Revision },
@@ -56,23 +56,23 @@ func (k *kind[D, M]) tag(e *store.Executor, name string) (store.Tag, bool) {
 	return e.Entry(k.name + "/" + name)
 }
 
-// model gives an entry as the API shows it, and its tag; false when there is none.
-func (k *kind[D, M]) model(e *store.Executor, name string) (*M, store.Tag, bool) {
+// model gives an entry as w writes it, and its tag; false when there is none.
+func (k *kind[D, M]) model(w writer, e *store.Executor, name string) (*M, store.Tag, bool) {
 	tag, ok := k.tag(e, name)
 	if !ok {
 		return nil, tag, false
 	}
-	m := k.write((*k.of(e.Config))[name], name)
+	m := k.write(w, (*k.of(e.Config))[name], name)
 	*k.revision(m) = tag.Revision
 	return m, tag, true
 }
 
 // entryModels gives the whole map.
-func entryModels[D, M any](c *executor.ExecutorConfig, k kind[D, M]) map[string]*M {
+func entryModels[D, M any](w writer, c *executor.ExecutorConfig, k kind[D, M]) map[string]*M {
 	entries := *k.of(c)
 	out := make(map[string]*M, len(entries))
 	for name, entry := range entries {
-		out[name] = k.write(entry, name)
+		out[name] = k.write(w, entry, name)
 	}
 	return out
 }
@@ -122,9 +122,9 @@ func (h *entries[D, M]) path(id, name string) string {
 	return executorPath(id) + "/" + h.name + "/" + name
 }
 
-// state gives an entry of an executor.
-func (h *entries[D, M]) state(e *store.Executor, name string) (state[M], error) {
-	model, tag, ok := h.model(e, name)
+// state gives an entry of an executor, for the caller whose request ctx is of.
+func (h *entries[D, M]) state(ctx context.Context, e *store.Executor, name string) (state[M], error) {
+	model, tag, ok := h.model(writerFor(ctx, e.Config.ID), e, name)
 	if !ok {
 		return state[M]{}, h.missing(e.Config.ID, name)
 	}
@@ -140,9 +140,9 @@ func (h *entries[D, M]) list(ctx context.Context, id string) ([]*M, uint64, erro
 	if err != nil {
 		return nil, 0, err
 	}
-	items := []*M{}
+	items, w := []*M{}, writerFor(ctx, id)
 	for _, name := range slices.Sorted(maps.Keys(*h.of(e.Config))) {
-		model, _, _ := h.model(e, name)
+		model, _, _ := h.model(w, e, name)
 		items = append(items, model)
 	}
 	return items, e.Revision, nil
@@ -153,7 +153,7 @@ func (h *entries[D, M]) get(ctx context.Context, id, name string) (state[M], err
 	if err != nil {
 		return state[M]{}, err
 	}
-	return h.state(e, name)
+	return h.state(ctx, e, name)
 }
 
 // put replaces an entry, or creates it.
@@ -168,7 +168,7 @@ func (h *entries[D, M]) put(ctx context.Context, id, name string, m *M, ifMatch,
 		created = !found
 		return h.set(c, name, m)
 	}, append(options, store.KeepReports())...)
-	return h.changed(e, name, created, err)
+	return h.changed(ctx, e, name, created, err)
 }
 
 // patch changes some fields of an entry.
@@ -186,13 +186,13 @@ func (h *entries[D, M]) patch(ctx context.Context, id, name string, body json.Ra
 		if !found {
 			return h.missing(id, name)
 		}
-		m, err := patched(h.write(entry, name), patch)
+		m, err := patched(h.write(inFull, entry, name), patch)
 		if err != nil {
 			return err
 		}
 		return h.set(c, name, m)
 	}, options...)
-	return h.changed(e, name, false, h.present(id, name, err))
+	return h.changed(ctx, e, name, false, h.present(id, name, err))
 }
 
 func (h *entries[D, M]) delete(ctx context.Context, id, name string, ifMatch *string) error {
@@ -230,7 +230,7 @@ func (h *entries[D, M]) set(c *executor.ExecutorConfig, name string, m *M) error
 }
 
 // changed is the outcome of a write. The faults of an entry are told as those of its own document.
-func (h *entries[D, M]) changed(e *store.Executor, name string, created bool, err error) (state[M], error) {
+func (h *entries[D, M]) changed(ctx context.Context, e *store.Executor, name string, created bool, err error) (state[M], error) {
 	if faults, ok := errors.AsType[executor.Faults](err); ok {
 		own := make(executor.Faults, len(faults))
 		for i, f := range faults {
@@ -244,7 +244,7 @@ func (h *entries[D, M]) changed(e *store.Executor, name string, created bool, er
 	if err != nil {
 		return state[M]{}, err
 	}
-	s, err := h.state(e, name)
+	s, err := h.state(ctx, e, name)
 	s.created = created
 	return s, err
 }

@@ -32,7 +32,7 @@ func (h *executorHandlers) list(params executors.ListExecutorsParams) (executors
 	}
 	list := &models.ExecutorList{Items: []*models.Executor{}, Continue: page.Continue, Revision: page.Revision}
 	for _, e := range page.Items {
-		list.Items = append(list.Items, executorModel(e))
+		list.Items = append(list.Items, executorFor(params.HTTPRequest.Context(), e))
 	}
 	return executors.NewListExecutorsOK().WithPayload(list), nil
 }
@@ -65,7 +65,7 @@ func (h *executorHandlers) create(params executors.CreateExecutorParams) (execut
 	if err != nil {
 		return nil, err
 	}
-	return executors.NewCreateExecutorCreated().WithETag(etag(e.Tag())).WithLocation(executorPath(e.Config.ID)).WithPayload(executorModel(e)), nil
+	return executors.NewCreateExecutorCreated().WithETag(etag(e.Tag())).WithLocation(executorPath(e.Config.ID)).WithPayload(executorFor(params.HTTPRequest.Context(), e)), nil
 }
 
 func (h *executorHandlers) get(params executors.GetExecutorParams) (executors.GetExecutorResponder, error) {
@@ -79,7 +79,7 @@ func (h *executorHandlers) get(params executors.GetExecutorParams) (executors.Ge
 	case !news(e):
 		return executors.NewGetExecutorNotModified().WithETag(etag(e.Tag())), nil
 	}
-	return executors.NewGetExecutorOK().WithETag(etag(e.Tag())).WithPayload(executorModel(e)), nil
+	return executors.NewGetExecutorOK().WithETag(etag(e.Tag())).WithPayload(executorFor(params.HTTPRequest.Context(), e)), nil
 }
 
 func (h *executorHandlers) put(params executors.PutExecutorParams) (executors.PutExecutorResponder, error) {
@@ -96,9 +96,9 @@ func (h *executorHandlers) put(params executors.PutExecutorParams) (executors.Pu
 	case err != nil:
 		return nil, err
 	case created:
-		return executors.NewPutExecutorCreated().WithETag(etag(e.Tag())).WithLocation(executorPath(e.Config.ID)).WithPayload(executorModel(e)), nil
+		return executors.NewPutExecutorCreated().WithETag(etag(e.Tag())).WithLocation(executorPath(e.Config.ID)).WithPayload(executorFor(params.HTTPRequest.Context(), e)), nil
 	}
-	return executors.NewPutExecutorOK().WithETag(etag(e.Tag())).WithPayload(executorModel(e)), nil
+	return executors.NewPutExecutorOK().WithETag(etag(e.Tag())).WithPayload(executorFor(params.HTTPRequest.Context(), e)), nil
 }
 
 func (h *executorHandlers) patch(params executors.PatchExecutorParams) (executors.PatchExecutorResponder, error) {
@@ -112,7 +112,7 @@ func (h *executorHandlers) patch(params executors.PatchExecutorParams) (executor
 	}
 	guest := isGuest(params.HTTPRequest)
 	e, err := h.store.UpdateExecutor(params.HTTPRequest.Context(), params.ID, func(c *executor.ExecutorConfig) error {
-		document := configModel(c)
+		document := inFull.config(c)
 		if guest {
 			if err := h.reports.guestPatch(patch, document); err != nil {
 				return err
@@ -132,13 +132,14 @@ func (h *executorHandlers) patch(params executors.PatchExecutorParams) (executor
 	if err != nil {
 		return nil, err
 	}
-	shown := executorModel(e)
+	w := writerFor(params.HTTPRequest.Context(), params.ID)
+	document := w.executor(e)
 	if guest {
-		if shown, err = guestModel(h.store, e); err != nil {
+		if document, err = w.guest(h.store, e); err != nil {
 			return nil, err
 		}
 	}
-	return executors.NewPatchExecutorOK().WithETag(etag(e.Tag())).WithPayload(shown), nil
+	return executors.NewPatchExecutorOK().WithETag(etag(e.Tag())).WithPayload(document), nil
 }
 
 func (h *executorHandlers) delete(params executors.DeleteExecutorParams) (executors.DeleteExecutorResponder, error) {
@@ -150,6 +151,11 @@ func (h *executorHandlers) delete(params executors.DeleteExecutorParams) (execut
 		return nil, err
 	}
 	return executors.NewDeleteExecutorNoContent(), nil
+}
+
+// executorFor is an executor for the caller whose request ctx is of.
+func executorFor(ctx context.Context, e *store.Executor) *models.Executor {
+	return writerFor(ctx, e.Config.ID).executor(e)
 }
 
 // readExecutor reads the document of an executor that has a path already.

@@ -95,8 +95,8 @@ func (p reportPaths) others(patch, document any, at []string, faults *executor.F
 	}
 }
 
-// guestModel is an executor as its guest sees it: what the keys say that it can read.
-func guestModel(s *store.Store, e *store.Executor) (*models.Executor, error) {
+// guest is an executor as its guest sees it: what the keys say that it can read.
+func (w writer) guest(s *store.Store, e *store.Executor) (*models.Executor, error) {
 	keys, err := s.KeySet(e)
 	if err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func guestModel(s *store.Store, e *store.Executor) (*models.Executor, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := configModel(config)
+	m := w.config(config)
 	m.Revision = e.Revision
 	return m, nil
 }

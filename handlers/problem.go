@@ -32,6 +32,7 @@ var kinds = []struct {
 	{errLongHeader, http.StatusRequestHeaderFieldsTooLarge, ""},
 	{store.ErrNotFound, http.StatusNotFound, ""},
 	{store.ErrExists, http.StatusConflict, "exists"},
+	{store.ErrSecrets, http.StatusForbidden, "holds-secrets"},
 	{store.ErrInUse, http.StatusConflict, "in-use"},
 	{store.ErrClaimed, http.StatusConflict, "vm-claimed"},
 	{store.ErrNameTaken, http.StatusConflict, "name-taken"},

@@ -54,9 +54,9 @@ func (h *pushHandlers) desired(ctx context.Context, id string, shown func(extrac
 	if err != nil {
 		return nil, err
 	}
-	set := &models.KeySet{ExecutorID: id, Revision: e.Revision, Keys: []*models.KeyRow{}}
+	set, w := &models.KeySet{ExecutorID: id, Revision: e.Revision, Keys: []*models.KeyRow{}}, writerFor(ctx, id)
 	for p := range keys.Filter(shown).All() {
-		set.Keys = append(set.Keys, keyRow(p))
+		set.Keys = append(set.Keys, w.keyRow(p))
 	}
 	return set, nil
 }
@@ -66,10 +66,10 @@ func (h *pushHandlers) observed(ctx context.Context, id string, shown func(extra
 	if err != nil {
 		return nil, err
 	}
-	set := &models.KeySet{ExecutorID: id, Revision: x.Revision, Keys: []*models.KeyRow{}}
+	set, w := &models.KeySet{ExecutorID: id, Revision: x.Revision, Keys: []*models.KeyRow{}}, writerFor(ctx, id)
 	for _, row := range x.Rows {
 		if row.Observed != nil && shown(*row.Observed) {
-			set.Keys = append(set.Keys, keyRow(*row.Observed))
+			set.Keys = append(set.Keys, w.keyRow(*row.Observed))
 		}
 	}
 	// A VM may spell keys in another case, which the rows are not ordered by.
@@ -82,13 +82,13 @@ func (h *pushHandlers) diff(ctx context.Context, id string, shown func(extraconf
 	if err != nil {
 		return nil, err
 	}
-	set := &models.KeySet{ExecutorID: id, Revision: x.Revision, Keys: []*models.KeyRow{}}
+	set, w := &models.KeySet{ExecutorID: id, Revision: x.Revision, Keys: []*models.KeyRow{}}, writerFor(ctx, id)
 	for _, row := range x.Rows {
 		if row.Why == "" {
 			continue
 		}
 		if shown(*cmp.Or(row.Desired, row.Observed)) {
-			set.Keys = append(set.Keys, diffRow(row))
+			set.Keys = append(set.Keys, w.diffRow(row))
 		}
 	}
 	return set, nil
@@ -127,6 +127,6 @@ func (h *pushHandlers) dryRun(ctx context.Context, id string) (pushops.PushRespo
 		return nil, err
 	}
 	answer := statusModel(status)
-	answer.Plan = planModel(plan)
+	answer.Plan = writerFor(ctx, id).plan(plan)
 	return pushops.NewPushOK().WithPayload(answer), nil
 }

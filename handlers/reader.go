@@ -135,7 +135,7 @@ func (r *reader) executor(m *models.Executor) *executor.ExecutorConfig {
 		Execs:             readEntries(r, execKind, m.Execs),
 		Mounts:            readEntries(r, mountKind, m.Mounts),
 		Networks:          readEntries(r, endpointKind, m.Networks),
-		Key:               m.Key,
+		Key:               executor.Secret(m.Key),
 		LayerID:           m.LayerID,
 		ImageID:           m.ImageID,
 		Annotations:       m.Annotations,
@@ -268,7 +268,7 @@ func (r *reader) binding(at string, m *models.VMBinding) *store.Binding {
 		Version:     m.Version,
 		Aliases:     m.Aliases,
 		Interaction: read(r, executor.Path(at, "interaction"), m.Interaction, executor.ParseURL),
-		AgentKey:    m.AgentKey,
+		AgentKey:    executor.Secret(m.AgentKey),
 	}}
 }
 

@@ -84,6 +84,7 @@ func violation(err error) (violated, bool) {
 	for _, prefix := range []string{v.Name + " in " + v.In + " ", v.Name + " "} {
 		text = strings.TrimPrefix(text, prefix)
 	}
+	text = strings.TrimSuffix(text, fmt.Sprintf(": %q", v.Value)) // who sent it knows it, and nobody else is to
 	field := strings.TrimPrefix(strings.TrimPrefix(v.Name, "body"), ".")
 	if field == "" {
 		text = "a document " + text

@@ -1,9 +1,11 @@
 package handlers
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
+	"github.com/vmexecutor/config-server/auth"
 	"github.com/vmexecutor/config-server/models"
 	"github.com/vmexecutor/config-server/push"
 	vmops "github.com/vmexecutor/config-server/restapi/operations/vm"
@@ -25,7 +27,7 @@ func (h *vmHandlers) get(params vmops.GetVMParams) (vmops.GetVMResponder, error)
 	case known(params.IfNoneMatch, e.Binding.Tag()):
 		return vmops.NewGetVMNotModified().WithETag(etag(e.Binding.Tag())), nil
 	}
-	return vmops.NewGetVMOK().WithETag(etag(e.Binding.Tag())).WithPayload(h.model(e)), nil
+	return vmops.NewGetVMOK().WithETag(etag(e.Binding.Tag())).WithPayload(h.model(params.HTTPRequest.Context(), e)), nil
 }
 
 func (h *vmHandlers) put(params vmops.PutVMParams) (vmops.PutVMResponder, error) {
@@ -40,14 +42,18 @@ func (h *vmHandlers) put(params vmops.PutVMParams) (vmops.PutVMResponder, error)
 		return nil, err
 	}
 	binding.TakeOver = *params.TakeOver
-	e, created, err := h.store.Bind(params.HTTPRequest.Context(), params.ID, *binding, options...)
+	ctx := params.HTTPRequest.Context()
+	if !auth.PrincipalOf(ctx).MovesSecrets() {
+		options = append(options, store.KeepSecrets())
+	}
+	e, created, err := h.store.Bind(ctx, params.ID, *binding, options...)
 	switch {
 	case err != nil:
 		return nil, err
 	case created:
-		return vmops.NewPutVMCreated().WithETag(etag(e.Binding.Tag())).WithLocation(executorPath(params.ID) + "/vm").WithPayload(h.model(e)), nil
+		return vmops.NewPutVMCreated().WithETag(etag(e.Binding.Tag())).WithLocation(executorPath(params.ID) + "/vm").WithPayload(h.model(ctx, e)), nil
 	}
-	return vmops.NewPutVMOK().WithETag(etag(e.Binding.Tag())).WithPayload(h.model(e)), nil
+	return vmops.NewPutVMOK().WithETag(etag(e.Binding.Tag())).WithPayload(h.model(ctx, e)), nil
 }
 
 func (h *vmHandlers) delete(params vmops.DeleteVMParams) (vmops.DeleteVMResponder, error) {
@@ -66,8 +72,8 @@ func (h *vmHandlers) delete(params vmops.DeleteVMParams) (vmops.DeleteVMResponde
 }
 
 // model is the binding of an executor, and where its guest is served.
-func (h *vmHandlers) model(e *store.Executor) *models.VMBinding {
-	m := bindingModel(e.Binding)
+func (h *vmHandlers) model(ctx context.Context, e *store.Executor) *models.VMBinding {
+	m := writerFor(ctx, e.Config.ID).binding(e.Binding)
 	m.Socket = h.reconciler.GuestSocket(e.Binding.Driver, e.Config.ID)
 	return m
 }

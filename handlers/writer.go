@@ -2,10 +2,14 @@ package handlers
 
 import (
 	"cmp"
+	"context"
 	"encoding"
 	"maps"
 	"time"
 
+	"github.com/go-openapi/strfmt"
+
+	"github.com/vmexecutor/config-server/auth"
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/extraconfig"
 	"github.com/vmexecutor/config-server/models"
@@ -13,10 +17,62 @@ import (
 	"github.com/vmexecutor/config-server/store"
 )
 
-// The functions below turn the domain into documents of the API. Lists and maps are never nil there.
+// writer turns the domain into documents of the API. Lists and maps are never nil there. It alone decides what of a secret is shown: the
+// zero value has the placeholder in place of each.
+type writer struct{ clear bool }
 
-func executorModel(e *store.Executor) *models.Executor {
-	m := configModel(e.Config)
+// inFull writes documents that nobody is given: a patch is applied to what is stored.
+var inFull = writer{clear: true}
+
+// writerFor writes what concerns an executor, for the caller whose request ctx is of.
+func writerFor(ctx context.Context, executor string) writer {
+	return writer{clear: auth.PrincipalOf(ctx).SeesSecrets(executor)}
+}
+
+// secret gives a secret in base64, as documents have it.
+func (w writer) secret(s executor.Secret) strfmt.Base64 {
+	if !w.clear {
+		s = s.Redact()
+	}
+	return strfmt.Base64(s)
+}
+
+// source gives a source with its credentials, which String would leave out.
+func (w writer) source(s executor.Source) string {
+	if s.IsZero() {
+		return ""
+	}
+	if !w.clear {
+		s = s.Redact()
+	}
+	return textModel(s)
+}
+
+// url gives a URL with its user information.
+func (w writer) url(u executor.URL) string {
+	if u.IsZero() {
+		return ""
+	}
+	if !w.clear {
+		u = u.Redact()
+	}
+	return textModel(u)
+}
+
+// value gives the value of a key. That of a field which is a secret itself is plain, those of others are sealed; a sealed one tells whether it
+// is the same as another.
+func (w writer) value(p *extraconfig.Pair) string {
+	if !w.clear && p.Value != "" && (p.Secret() || p.Field() == keyField) {
+		return executor.Redacted
+	}
+	return p.Value
+}
+
+// keyField is the field of an executor that is a secret.
+const keyField = "key"
+
+func (w writer) executor(e *store.Executor) *models.Executor {
+	m := w.config(e.Config)
 	m.Revision = e.Revision
 	setRevisions(e, sessionKind, m.Sessions)
 	setRevisions(e, execKind, m.Execs)
@@ -25,17 +81,17 @@ func executorModel(e *store.Executor) *models.Executor {
 	return m
 }
 
-// configModel is executorModel without the revisions, which a configuration does not have.
-func configModel(c *executor.ExecutorConfig) *models.Executor {
+// config is executor without the revisions, which a configuration does not have.
+func (w writer) config(c *executor.ExecutorConfig) *models.Executor {
 	m := &models.Executor{
 		ID: c.ID, Name: c.Name, ExecutionEnvironment: c.ExecutionEnvironment, Notes: c.Notes,
 		CreateTime:        timeModel(c.CreateTime.Time()),
 		Diagnostics:       diagnosticsModel(&c.Diagnostics),
-		Sessions:          entryModels(c, sessionKind),
-		Execs:             entryModels(c, execKind),
-		Mounts:            entryModels(c, mountKind),
-		Networks:          entryModels(c, endpointKind),
-		Key:               c.Key,
+		Sessions:          entryModels(w, c, sessionKind),
+		Execs:             entryModels(w, c, execKind),
+		Mounts:            entryModels(w, c, mountKind),
+		Networks:          entryModels(w, c, endpointKind),
+		Key:               w.secret(c.Key),
 		LayerID:           c.LayerID,
 		ImageID:           c.ImageID,
 		Annotations:       stringsModel(c.Annotations),
@@ -52,7 +108,7 @@ func configModel(c *executor.ExecutorConfig) *models.Executor {
 	return m
 }
 
-func sessionModel(s *executor.SessionConfig, _ string) *models.Session {
+func (writer) session(s *executor.SessionConfig, _ string) *models.Session {
 	return &models.Session{
 		ID: s.ID, Name: s.Name, ExecutionEnvironment: s.ExecutionEnvironment, Notes: s.Notes,
 		Detail: &models.SessionDetail{
@@ -85,15 +141,11 @@ func diagnosticsModel(d *executor.Diagnostics) *models.Diagnostics {
 	return m
 }
 
-func mountModel(s executor.MountSpec, name string) *models.Mount {
-	m := &models.Mount{Name: name, Path: s.Path, Mode: s.Mode, CopyMode: s.CopyMode.String()}
-	if !s.Source.IsZero() {
-		m.Source = textModel(s.Source) // String would leave the credentials out
-	}
-	return m
+func (w writer) mount(s executor.MountSpec, name string) *models.Mount {
+	return &models.Mount{Name: name, Source: w.source(s.Source), Path: s.Path, Mode: s.Mode, CopyMode: s.CopyMode.String()}
 }
 
-func endpointModel(e *executor.NetworkEndpoint, _ string) *models.Endpoint {
+func (writer) endpoint(e *executor.NetworkEndpoint, _ string) *models.Endpoint {
 	m := &models.Endpoint{
 		ID: e.ID, Name: e.Name, ExecutionEnvironment: e.ExecutionEnvironment, Notes: e.Notes,
 		Static:     e.Static,
@@ -135,30 +187,27 @@ func networkModel(n *store.Network) *models.Network {
 	}
 }
 
-func bindingModel(b *store.Binding) *models.VMBinding {
-	m := &models.VMBinding{
-		Driver: b.Driver, Ref: b.Ref, Instance: b.Instance, Version: b.VM.Version, Aliases: stringsModel(b.VM.Aliases), AgentKey: b.VM.AgentKey, Revision: b.Revision,
+func (w writer) binding(b *store.Binding) *models.VMBinding {
+	return &models.VMBinding{
+		Driver: b.Driver, Ref: b.Ref, Instance: b.Instance, Version: b.VM.Version, Aliases: stringsModel(b.VM.Aliases),
+		Interaction: w.url(b.VM.Interaction), AgentKey: w.secret(b.VM.AgentKey), Revision: b.Revision,
 	}
-	if !b.VM.Interaction.IsZero() {
-		m.Interaction = textModel(b.VM.Interaction)
-	}
-	return m
 }
 
-func keyRow(p extraconfig.Pair) *models.KeyRow {
+func (w writer) keyRow(p extraconfig.Pair) *models.KeyRow {
 	return &models.KeyRow{
-		Key: p.Key, Value: p.Value, Scope: p.Scope().String(), Secret: p.Secret(), NonPersistent: p.NonPersistent(), Field: p.Field(),
+		Key: p.Key, Value: w.value(&p), Scope: p.Scope().String(), Secret: p.Secret(), NonPersistent: p.NonPersistent(), Field: p.Field(),
 	}
 }
 
 // diffRow is a key that a VM has otherwise than its executor.
-func diffRow(row push.Row) *models.KeyRow {
-	m := keyRow(*cmp.Or(row.Desired, row.Observed))
+func (w writer) diffRow(row push.Row) *models.KeyRow {
+	m := w.keyRow(*cmp.Or(row.Desired, row.Observed))
 	if row.Desired == nil {
 		m.Value, m.Extra = "", true
 	}
 	if row.Observed != nil {
-		m.Observed = &row.Observed.Value
+		m.Observed = new(w.value(row.Observed))
 	}
 	m.Why = string(row.Why)
 	return m
@@ -182,12 +231,12 @@ func statusModel(s push.Status) *models.Status {
 	return m
 }
 
-func planModel(p push.Plan) *models.PushPlan {
+func (w writer) plan(p push.Plan) *models.PushPlan {
 	m := &models.PushPlan{
 		Set: []*models.KeyRow{}, Delete: listOf(p.Delete), Unchanged: int64(p.Unchanged), Bytes: int64(p.Bytes), Calls: int64(p.Calls),
 	}
 	for _, pair := range p.Set {
-		m.Set = append(m.Set, keyRow(pair))
+		m.Set = append(m.Set, w.keyRow(pair))
 	}
 	return m
 }

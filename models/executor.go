@@ -57,7 +57,9 @@ type Executor struct {
 	// The image that the executor was made from.
 	ImageID string `json:"imageId,omitempty"`
 
-	// The private host key that the guest presents when clients attach, in base64.
+	// The private host key that the guest presents when clients attach, in base64. A secret: `redacted` to who may not see it, and, in a request, for
+	// the one that is stored.
+	//
 	// Format: byte
 	Key strfmt.Base64 `json:"key,omitempty"`
 

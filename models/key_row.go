@@ -43,7 +43,7 @@ type KeyRow struct {
 	Secret bool `json:"secret"`
 
 	// The value; a secret one is sealed. A channel that a guest reads carries an empty one as `<nil>`. It is the executor's, but with `view=observed` the
-	// VM's.
+	// VM's. Who may not see secrets reads `redacted` in place of one that is sealed, and of `key`; so it is with `observed`.
 	//
 	Value string `json:"value"`
 

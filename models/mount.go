@@ -38,7 +38,8 @@ type Mount struct {
 	Revision uint64 `json:"revision,omitempty"`
 
 	// URI of what to mount: `label:///<disk label>`, or such as `nfs://host/export?opts`. It may carry credentials (`user:password@`), which
-	// travel as a secret of their own.
+	// travel as a secret of their own. Who may not see them reads `redacted@`; in a request that stands for those of the mount of this name, when
+	// the rest of its source is the same. The user cannot be `redacted` with a password.
 	//
 	// Example: label:///data
 	Source string `json:"source,omitempty"`

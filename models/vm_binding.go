@@ -18,7 +18,9 @@ import (
 // swagger:model VMBinding
 type VMBinding struct {
 
-	// The host key of the interaction service, in base64. A secret.
+	// The host key of the interaction service, in base64. A secret: `redacted` stands for the one that is stored, when the VM and `interaction` are
+	// the same.
+	//
 	// Format: byte
 	AgentKey strfmt.Base64 `json:"agentKey,omitempty"`
 
@@ -36,7 +38,9 @@ type VMBinding struct {
 	//
 	Instance string `json:"instance,omitempty"`
 
-	// URL that the guest's agent connects to in order to be attached to.
+	// URL that the guest's agent connects to in order to be attached to. User information in it is a secret: `redacted@` stands for what is stored,
+	// when the rest of the URL and the VM are the same.
+	//
 	// Example: tcp://host:2377
 	Interaction string `json:"interaction,omitempty"`
 

@@ -25,6 +25,12 @@
 //	caller's role does not have is refused (403) before anything about the resource is looked at. The guest of a VM hears 404 of all that is not
 //	its own, whether it exists or not. A request that is more than the server takes at a time is refused with 429 and `Retry-After`.
 //
+//	Secrets (an executor's `key`, user information in a mount's `source` and a binding's `interaction`, `agentKey`, and the values of keys that come
+//	from them) are shown to administrators, and its own to the guest of a VM. Others read `redacted` in place of each that is set:
+//	`"key": "redacted"`, `nfs://redacted@host/export`. Written back, by anybody, it means the secret that is stored, as long as what it belongs to
+//	is the same: the rest of that mount's URL; the rest of `interaction` and the VM; the VM and `interaction` for an `agentKey`. Otherwise, and at
+//	creation, it is refused (422), and the secret must be given again. So what was read can be changed elsewhere and put back.
+//
 //	Schemes:
 //	  http
 //	  https

@@ -27,7 +27,7 @@ func init() {
   ],
   "swagger": "2.0",
   "info": {
-    "description": "Holds the configuration of executors, containers that run as VMs of their own, and keeps the key/value set of every VM equal to what\nits executor says, filtered by scope.\n\nEvery field that lives in a VM says who may see and change it there (` + "`" + `x-vice-scope` + "`" + `) and by which step of a key it is\nreached (` + "`" + `x-vice-key` + "`" + `):\n\n| scope | in the guest |\n|---|---|\n| ` + "`" + `hidden` + "`" + ` | never seen |\n| ` + "`" + `read-only` + "`" + ` | read, changed by the control plane alone |\n| ` + "`" + `read-write` + "`" + ` | read, and reported back by the guest: a report |\n| ` + "`" + `inherited` + "`" + ` | as the field's parent |\n| ` + "`" + `store` + "`" + ` | not in the VM at all: kept by the server alone |\n\nFurther words are modifiers: ` + "`" + `non-persistent` + "`" + ` fields are delivered only while the VM is on, ` + "`" + `secret` + "`" + ` ones are sealed.\n\nEvery failure is an ` + "`" + `application/problem+json` + "`" + ` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent\nscalars have their zero value; answers say ` + "`" + `[]` + "`" + ` and ` + "`" + `{}` + "`" + ` and never ` + "`" + `null` + "`" + `. 507 says that the server's disk is full: nothing was changed, and the same request will do once there is room.\n\nCallers show who they are with a bearer token or a client certificate (401 otherwise), unless the server serves this machine alone. What a\ncaller's role does not have is refused (403) before anything about the resource is looked at. The guest of a VM hears 404 of all that is not\nits own, whether it exists or not. A request that is more than the server takes at a time is refused with 429 and ` + "`" + `Retry-After` + "`" + `.\n",
+    "description": "Holds the configuration of executors, containers that run as VMs of their own, and keeps the key/value set of every VM equal to what\nits executor says, filtered by scope.\n\nEvery field that lives in a VM says who may see and change it there (` + "`" + `x-vice-scope` + "`" + `) and by which step of a key it is\nreached (` + "`" + `x-vice-key` + "`" + `):\n\n| scope | in the guest |\n|---|---|\n| ` + "`" + `hidden` + "`" + ` | never seen |\n| ` + "`" + `read-only` + "`" + ` | read, changed by the control plane alone |\n| ` + "`" + `read-write` + "`" + ` | read, and reported back by the guest: a report |\n| ` + "`" + `inherited` + "`" + ` | as the field's parent |\n| ` + "`" + `store` + "`" + ` | not in the VM at all: kept by the server alone |\n\nFurther words are modifiers: ` + "`" + `non-persistent` + "`" + ` fields are delivered only while the VM is on, ` + "`" + `secret` + "`" + ` ones are sealed.\n\nEvery failure is an ` + "`" + `application/problem+json` + "`" + ` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent\nscalars have their zero value; answers say ` + "`" + `[]` + "`" + ` and ` + "`" + `{}` + "`" + ` and never ` + "`" + `null` + "`" + `. 507 says that the server's disk is full: nothing was changed, and the same request will do once there is room.\n\nCallers show who they are with a bearer token or a client certificate (401 otherwise), unless the server serves this machine alone. What a\ncaller's role does not have is refused (403) before anything about the resource is looked at. The guest of a VM hears 404 of all that is not\nits own, whether it exists or not. A request that is more than the server takes at a time is refused with 429 and ` + "`" + `Retry-After` + "`" + `.\n\nSecrets (an executor's ` + "`" + `key` + "`" + `, user information in a mount's ` + "`" + `source` + "`" + ` and a binding's ` + "`" + `interaction` + "`" + `, ` + "`" + `agentKey` + "`" + `, and the values of keys that come\nfrom them) are shown to administrators, and its own to the guest of a VM. Others read ` + "`" + `redacted` + "`" + ` in place of each that is set:\n` + "`" + `\"key\": \"redacted\"` + "`" + `, ` + "`" + `nfs://redacted@host/export` + "`" + `. Written back, by anybody, it means the secret that is stored, as long as what it belongs to\nis the same: the rest of that mount's URL; the rest of ` + "`" + `interaction` + "`" + ` and the VM; the VM and ` + "`" + `interaction` + "`" + ` for an ` + "`" + `agentKey` + "`" + `. Otherwise, and at\ncreation, it is refused (422), and the secret must be given again. So what was read can be changed elsewhere and put back.\n",
     "title": "config-server",
     "license": {
       "name": "Apache-2.0",
@@ -1507,7 +1507,7 @@ func init() {
         }
       },
       "put": {
-        "description": "The reference is resolved once, and the VM's instance UUID is pinned: a name that later means another VM never receives this executor's data.\nBinding to another VM cleans the former one.\n",
+        "description": "The reference is resolved once, and the VM's instance UUID is pinned: a name that later means another VM never receives this executor's data.\nBinding to another VM cleans the former one. When the executor holds secrets (a ` + "`" + `key` + "`" + `, or credentials in a mount's ` + "`" + `source` + "`" + `), binding it to a VM\nthat it is not bound to takes an administrator (403 for others); unbound it is bound to none. Who creates an executor with its ` + "`" + `vm` + "`" + ` brings its\nsecrets, and needs no more than that.\n",
         "tags": [
           "vm"
         ],
@@ -1563,6 +1563,12 @@ func init() {
                 "type": "string",
                 "description": "Path of the new resource."
               }
+            }
+          },
+          "403": {
+            "description": "The caller may not bind, or not this executor to another VM, since it holds secrets (` + "`" + `urn:config-server:problem:holds-secrets` + "`" + `).",
+            "schema": {
+              "$ref": "#/definitions/Problem"
             }
           },
           "404": {
@@ -2582,7 +2588,7 @@ func init() {
           "x-vice-scope": "read-only"
         },
         "key": {
-          "description": "The private host key that the guest presents when clients attach, in base64.",
+          "description": "The private host key that the guest presents when clients attach, in base64. A secret: ` + "`" + `redacted` + "`" + ` to who may not see it, and, in a request, for\nthe one that is stored.\n",
           "type": "string",
           "format": "byte",
           "x-vice-key": "key",
@@ -2791,7 +2797,7 @@ func init() {
           "x-omitempty": false
         },
         "value": {
-          "description": "The value; a secret one is sealed. A channel that a guest reads carries an empty one as ` + "`" + `\u003cnil\u003e` + "`" + `. It is the executor's, but with ` + "`" + `view=observed` + "`" + ` the\nVM's.\n",
+          "description": "The value; a secret one is sealed. A channel that a guest reads carries an empty one as ` + "`" + `\u003cnil\u003e` + "`" + `. It is the executor's, but with ` + "`" + `view=observed` + "`" + ` the\nVM's. Who may not see secrets reads ` + "`" + `redacted` + "`" + ` in place of one that is sealed, and of ` + "`" + `key` + "`" + `; so it is with ` + "`" + `observed` + "`" + `.\n",
           "type": "string",
           "x-omitempty": false
         },
@@ -2928,7 +2934,7 @@ func init() {
           "x-vice-scope": "store"
         },
         "source": {
-          "description": "URI of what to mount: ` + "`" + `label:///\u003cdisk label\u003e` + "`" + `, or such as ` + "`" + `nfs://host/export?opts` + "`" + `. It may carry credentials (` + "`" + `user:password@` + "`" + `), which\ntravel as a secret of their own.\n",
+          "description": "URI of what to mount: ` + "`" + `label:///\u003cdisk label\u003e` + "`" + `, or such as ` + "`" + `nfs://host/export?opts` + "`" + `. It may carry credentials (` + "`" + `user:password@` + "`" + `), which\ntravel as a secret of their own. Who may not see them reads ` + "`" + `redacted@` + "`" + `; in a request that stands for those of the mount of this name, when\nthe rest of its source is the same. The user cannot be ` + "`" + `redacted` + "`" + ` with a password.\n",
           "type": "string",
           "x-vice-key": "source",
           "x-vice-scope": "read-only",
@@ -3618,7 +3624,7 @@ func init() {
       "type": "object",
       "properties": {
         "agentKey": {
-          "description": "The host key of the interaction service, in base64. A secret.",
+          "description": "The host key of the interaction service, in base64. A secret: ` + "`" + `redacted` + "`" + ` stands for the one that is stored, when the VM and ` + "`" + `interaction` + "`" + ` are\nthe same.\n",
           "type": "string",
           "format": "byte"
         },
@@ -3644,7 +3650,7 @@ func init() {
           "type": "string"
         },
         "interaction": {
-          "description": "URL that the guest's agent connects to in order to be attached to.",
+          "description": "URL that the guest's agent connects to in order to be attached to. User information in it is a secret: ` + "`" + `redacted@` + "`" + ` stands for what is stored,\nwhen the rest of the URL and the VM are the same.\n",
           "type": "string",
           "example": "tcp://host:2377"
         },
@@ -3882,7 +3888,7 @@ func init() {
   ],
   "swagger": "2.0",
   "info": {
-    "description": "Holds the configuration of executors, containers that run as VMs of their own, and keeps the key/value set of every VM equal to what\nits executor says, filtered by scope.\n\nEvery field that lives in a VM says who may see and change it there (` + "`" + `x-vice-scope` + "`" + `) and by which step of a key it is\nreached (` + "`" + `x-vice-key` + "`" + `):\n\n| scope | in the guest |\n|---|---|\n| ` + "`" + `hidden` + "`" + ` | never seen |\n| ` + "`" + `read-only` + "`" + ` | read, changed by the control plane alone |\n| ` + "`" + `read-write` + "`" + ` | read, and reported back by the guest: a report |\n| ` + "`" + `inherited` + "`" + ` | as the field's parent |\n| ` + "`" + `store` + "`" + ` | not in the VM at all: kept by the server alone |\n\nFurther words are modifiers: ` + "`" + `non-persistent` + "`" + ` fields are delivered only while the VM is on, ` + "`" + `secret` + "`" + ` ones are sealed.\n\nEvery failure is an ` + "`" + `application/problem+json` + "`" + ` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent\nscalars have their zero value; answers say ` + "`" + `[]` + "`" + ` and ` + "`" + `{}` + "`" + ` and never ` + "`" + `null` + "`" + `. 507 says that the server's disk is full: nothing was changed, and the same request will do once there is room.\n\nCallers show who they are with a bearer token or a client certificate (401 otherwise), unless the server serves this machine alone. What a\ncaller's role does not have is refused (403) before anything about the resource is looked at. The guest of a VM hears 404 of all that is not\nits own, whether it exists or not. A request that is more than the server takes at a time is refused with 429 and ` + "`" + `Retry-After` + "`" + `.\n",
+    "description": "Holds the configuration of executors, containers that run as VMs of their own, and keeps the key/value set of every VM equal to what\nits executor says, filtered by scope.\n\nEvery field that lives in a VM says who may see and change it there (` + "`" + `x-vice-scope` + "`" + `) and by which step of a key it is\nreached (` + "`" + `x-vice-key` + "`" + `):\n\n| scope | in the guest |\n|---|---|\n| ` + "`" + `hidden` + "`" + ` | never seen |\n| ` + "`" + `read-only` + "`" + ` | read, changed by the control plane alone |\n| ` + "`" + `read-write` + "`" + ` | read, and reported back by the guest: a report |\n| ` + "`" + `inherited` + "`" + ` | as the field's parent |\n| ` + "`" + `store` + "`" + ` | not in the VM at all: kept by the server alone |\n\nFurther words are modifiers: ` + "`" + `non-persistent` + "`" + ` fields are delivered only while the VM is on, ` + "`" + `secret` + "`" + ` ones are sealed.\n\nEvery failure is an ` + "`" + `application/problem+json` + "`" + ` document (RFC 9457) that names the fields at fault. Unknown fields are refused. Absent\nscalars have their zero value; answers say ` + "`" + `[]` + "`" + ` and ` + "`" + `{}` + "`" + ` and never ` + "`" + `null` + "`" + `. 507 says that the server's disk is full: nothing was changed, and the same request will do once there is room.\n\nCallers show who they are with a bearer token or a client certificate (401 otherwise), unless the server serves this machine alone. What a\ncaller's role does not have is refused (403) before anything about the resource is looked at. The guest of a VM hears 404 of all that is not\nits own, whether it exists or not. A request that is more than the server takes at a time is refused with 429 and ` + "`" + `Retry-After` + "`" + `.\n\nSecrets (an executor's ` + "`" + `key` + "`" + `, user information in a mount's ` + "`" + `source` + "`" + ` and a binding's ` + "`" + `interaction` + "`" + `, ` + "`" + `agentKey` + "`" + `, and the values of keys that come\nfrom them) are shown to administrators, and its own to the guest of a VM. Others read ` + "`" + `redacted` + "`" + ` in place of each that is set:\n` + "`" + `\"key\": \"redacted\"` + "`" + `, ` + "`" + `nfs://redacted@host/export` + "`" + `. Written back, by anybody, it means the secret that is stored, as long as what it belongs to\nis the same: the rest of that mount's URL; the rest of ` + "`" + `interaction` + "`" + ` and the VM; the VM and ` + "`" + `interaction` + "`" + ` for an ` + "`" + `agentKey` + "`" + `. Otherwise, and at\ncreation, it is refused (422), and the secret must be given again. So what was read can be changed elsewhere and put back.\n",
     "title": "config-server",
     "license": {
       "name": "Apache-2.0",
@@ -5876,7 +5882,7 @@ func init() {
         }
       },
       "put": {
-        "description": "The reference is resolved once, and the VM's instance UUID is pinned: a name that later means another VM never receives this executor's data.\nBinding to another VM cleans the former one.\n",
+        "description": "The reference is resolved once, and the VM's instance UUID is pinned: a name that later means another VM never receives this executor's data.\nBinding to another VM cleans the former one. When the executor holds secrets (a ` + "`" + `key` + "`" + `, or credentials in a mount's ` + "`" + `source` + "`" + `), binding it to a VM\nthat it is not bound to takes an administrator (403 for others); unbound it is bound to none. Who creates an executor with its ` + "`" + `vm` + "`" + ` brings its\nsecrets, and needs no more than that.\n",
         "tags": [
           "vm"
         ],
@@ -5941,6 +5947,12 @@ func init() {
                 "type": "string",
                 "description": "Path of the new resource."
               }
+            }
+          },
+          "403": {
+            "description": "The caller may not bind, or not this executor to another VM, since it holds secrets (` + "`" + `urn:config-server:problem:holds-secrets` + "`" + `).",
+            "schema": {
+              "$ref": "#/definitions/Problem"
             }
           },
           "404": {
@@ -7087,7 +7099,7 @@ func init() {
           "x-vice-scope": "read-only"
         },
         "key": {
-          "description": "The private host key that the guest presents when clients attach, in base64.",
+          "description": "The private host key that the guest presents when clients attach, in base64. A secret: ` + "`" + `redacted` + "`" + ` to who may not see it, and, in a request, for\nthe one that is stored.\n",
           "type": "string",
           "format": "byte",
           "x-vice-key": "key",
@@ -7296,7 +7308,7 @@ func init() {
           "x-omitempty": false
         },
         "value": {
-          "description": "The value; a secret one is sealed. A channel that a guest reads carries an empty one as ` + "`" + `\u003cnil\u003e` + "`" + `. It is the executor's, but with ` + "`" + `view=observed` + "`" + ` the\nVM's.\n",
+          "description": "The value; a secret one is sealed. A channel that a guest reads carries an empty one as ` + "`" + `\u003cnil\u003e` + "`" + `. It is the executor's, but with ` + "`" + `view=observed` + "`" + ` the\nVM's. Who may not see secrets reads ` + "`" + `redacted` + "`" + ` in place of one that is sealed, and of ` + "`" + `key` + "`" + `; so it is with ` + "`" + `observed` + "`" + `.\n",
           "type": "string",
           "x-omitempty": false
         },
@@ -7433,7 +7445,7 @@ func init() {
           "x-vice-scope": "store"
         },
         "source": {
-          "description": "URI of what to mount: ` + "`" + `label:///\u003cdisk label\u003e` + "`" + `, or such as ` + "`" + `nfs://host/export?opts` + "`" + `. It may carry credentials (` + "`" + `user:password@` + "`" + `), which\ntravel as a secret of their own.\n",
+          "description": "URI of what to mount: ` + "`" + `label:///\u003cdisk label\u003e` + "`" + `, or such as ` + "`" + `nfs://host/export?opts` + "`" + `. It may carry credentials (` + "`" + `user:password@` + "`" + `), which\ntravel as a secret of their own. Who may not see them reads ` + "`" + `redacted@` + "`" + `; in a request that stands for those of the mount of this name, when\nthe rest of its source is the same. The user cannot be ` + "`" + `redacted` + "`" + ` with a password.\n",
           "type": "string",
           "x-vice-key": "source",
           "x-vice-scope": "read-only",
@@ -8123,7 +8135,7 @@ func init() {
       "type": "object",
       "properties": {
         "agentKey": {
-          "description": "The host key of the interaction service, in base64. A secret.",
+          "description": "The host key of the interaction service, in base64. A secret: ` + "`" + `redacted` + "`" + ` stands for the one that is stored, when the VM and ` + "`" + `interaction` + "`" + ` are\nthe same.\n",
           "type": "string",
           "format": "byte"
         },
@@ -8149,7 +8161,7 @@ func init() {
           "type": "string"
         },
         "interaction": {
-          "description": "URL that the guest's agent connects to in order to be attached to.",
+          "description": "URL that the guest's agent connects to in order to be attached to. User information in it is a secret: ` + "`" + `redacted@` + "`" + ` stands for what is stored,\nwhen the rest of the URL and the VM are the same.\n",
           "type": "string",
           "example": "tcp://host:2377"
         },

@@ -36,7 +36,7 @@ type Unbinding struct {
 
 // Bind binds an executor to a VM, or replaces its binding. The VM of the old one still has to be cleaned: see
 // Unbindings. The same reference keeps the VM that it was resolved to. Errors: executor.Faults, ErrNotFound, *ClaimedError,
-// and *PreconditionError, which is about the binding.
+// ErrSecrets, and *PreconditionError, which is about the binding.
 func (s *Store) Bind(ctx context.Context, id string, b Binding, opts ...WriteOption) (e *Executor, created bool, err error) {
 	o := optionsOf(opts)
 	revision, err := s.update(ctx, func(t *txn) error {
@@ -47,7 +47,11 @@ func (s *Store) Bind(ctx context.Context, id string, b Binding, opts ...WriteOpt
 		if err := o.check(loaded.Binding); err != nil {
 			return err
 		}
-		if err := b.Validate(); err != nil {
+		next := b // and not b itself: it may come to this again
+		if err := next.restore(loaded.Binding); err != nil {
+			return err
+		}
+		if err := o.checkSecrets(loaded, &next); err != nil {
 			return err
 		}
 		e = loaded
@@ -58,9 +62,9 @@ func (s *Store) Bind(ctx context.Context, id string, b Binding, opts ...WriteOpt
 		}
 		t.event = Event{Kind: KindVM, ID: id, Name: e.Config.Name, Action: ActionBind}
 		if created = !found; created {
-			e.Binding, err = t.bind(id, nil, 0, b)
+			e.Binding, err = t.bind(id, nil, 0, next)
 		} else {
-			e.Binding, err = t.bind(id, &old, at, b)
+			e.Binding, err = t.bind(id, &old, at, next)
 		}
 		return err
 	})
@@ -92,7 +96,7 @@ func (t *txn) bind(id string, old *bindingRecord, at uint64, b Binding) (*Bindin
 	vm := b.VM.Clone()
 	vm.Canonicalize()
 	rec := &bindingRecord{Driver: b.Driver, Ref: canonicalRef(b.Ref), VM: *vm, TakeOver: b.TakeOver}
-	if old != nil && old.Driver == rec.Driver && (old.Ref == rec.Ref || canonicalRef(old.Instance) == rec.Ref) {
+	if old != nil && sameVM(old.Driver, old.Ref, old.Instance, &b) {
 		rec.Instance, rec.Base, rec.Seen, rec.Earlier, rec.Offered = old.Instance, old.Base, old.Seen, old.Earlier, old.Offered
 		rec.TakeOver = b.TakeOver && old.Base == nil // it was forgotten after the first push, and stays so
 		if rec.Ref == old.Ref && rec.TakeOver == old.TakeOver && reflect.DeepEqual(rec.VM, old.VM) {
@@ -122,6 +126,12 @@ func (t *txn) bind(id string, old *bindingRecord, at uint64, b Binding) (*Bindin
 		return nil, err
 	}
 	return rec.binding(0), nil
+}
+
+// sameVM reports whether b names the VM of a binding: by its reference, or by what that was resolved to.
+func sameVM(driver, ref, instance string, b *Binding) bool {
+	named := canonicalRef(b.Ref)
+	return driver == b.Driver && (ref == named || canonicalRef(instance) == named)
 }
 
 // canonicalRef gives the one spelling of a reference that is a UUID.

@@ -11,13 +11,14 @@ import (
 
 // createExecutor writes a new executor, and its binding when b is not nil.
 func (s *Store) createExecutor(t *txn, next *executor.ExecutorConfig, b *Binding, o *writeOptions) (*Executor, error) {
-	var faults executor.Faults
+	rec := &executorRecord{Config: unresolved(next), SecretKey: random(32), Entries: entryRevisions(nil, next, nil)}
+	faults := rec.Config.Restore(&executor.ExecutorConfig{})
 	if b != nil {
-		for _, f := range b.check() {
+		own := append(b.check(), b.VM.Clone().Restore(&executor.ContainerVM{}, false)...)
+		for _, f := range own {
 			faults.Add(executor.Path("vm", f.Field), f.Message)
 		}
 	}
-	rec := &executorRecord{Config: unresolved(next), SecretKey: random(32), Entries: entryRevisions(nil, next, nil)}
 	e, err := t.checked(rec, faults)
 	if err != nil {
 		return nil, err
@@ -44,7 +45,7 @@ func (s *Store) createExecutor(t *txn, next *executor.ExecutorConfig, b *Binding
 // replaceExecutor writes a new state of an executor. It ends with errUnchanged when the state is the old one.
 func (s *Store) replaceExecutor(t *txn, old *Executor, next *executor.ExecutorConfig, action string, o *writeOptions) (*Executor, error) {
 	rec := &executorRecord{Config: unresolved(next), SecretKey: old.SecretKey}
-	e, err := t.checked(rec, nil)
+	e, err := t.checked(rec, rec.Config.Restore(old.Config))
 	if err != nil {
 		return nil, err
 	}
@@ -78,9 +79,9 @@ func (s *Store) replaceExecutor(t *txn, old *Executor, next *executor.ExecutorCo
 	return e, t.write(executorKey(next.ID), rec)
 }
 
-// checked makes an executor of a record that is to be written, when it is valid. The faults of its binding are told with
+// checked makes an executor of a record that is to be written, when it is valid. The faults that were found before are told with
 // its own.
-func (t *txn) checked(rec *executorRecord, binding executor.Faults) (*Executor, error) {
+func (t *txn) checked(rec *executorRecord, found executor.Faults) (*Executor, error) {
 	faults, err := faultsOf(rec.Config.Validate())
 	if err != nil {
 		return nil, err
@@ -98,7 +99,7 @@ func (t *txn) checked(rec *executorRecord, binding executor.Faults) (*Executor, 
 			faults.Add(executor.Path("networks", name, "networkRef"), fmt.Sprintf("there is no container network %q", ref))
 		}
 	}
-	if err := append(faults, binding...).Err(); err != nil {
+	if err := append(faults, found...).Err(); err != nil {
 		return nil, err
 	}
 	return t.resolve(rec)

@@ -17,6 +17,8 @@ var (
 
 	ErrNameTaken    = errors.New("another executor has that name")
 	ErrAddressTaken = errors.New("another endpoint has that address")
+
+	ErrSecrets = errors.New("the executor holds secrets, and only an administrator binds it to a VM that it is not bound to")
 )
 
 // Somebody else was quicker.

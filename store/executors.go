@@ -16,7 +16,7 @@ type Executor struct {
 	Revision       uint64                   // the larger of its own and those of the networks it follows
 	ConfigRevision uint64                   // the same, without the guest's reports
 	Binding        *Binding                 // nil: unbound
-	SecretKey      []byte                   // seals the secret values of its key set; made with the executor
+	SecretKey      executor.Secret          // seals the secret values of its key set; made with the executor
 	Boots          map[string]string        // execs that were delivered, each with the boot that it belongs to: see Deliver
 
 	stored  *executorRecord

@@ -12,6 +12,7 @@ type writeOptions struct {
 	preconditions []Precondition
 	uniqueName    bool
 	keepReports   bool
+	keepSecrets   bool
 }
 
 func optionsOf(opts []WriteOption) *writeOptions {
@@ -34,6 +35,9 @@ func UniqueName() WriteOption { return func(o *writeOptions) { o.uniqueName = tr
 // KeepReports makes UpdateExecutor leave the guest's reports as they are, whatever the change says: what a PUT does.
 // Entries that are new have what the change gives them.
 func KeepReports() WriteOption { return func(o *writeOptions) { o.keepReports = true } }
+
+// KeepSecrets makes Bind refuse a VM to which an executor would bring secrets, and which it is not bound to: ErrSecrets.
+func KeepSecrets() WriteOption { return func(o *writeOptions) { o.keepSecrets = true } }
 
 // Precondition is what must hold of a resource for a write to happen. The zero one always does.
 type Precondition struct {

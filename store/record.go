@@ -62,7 +62,7 @@ type executorRecord struct {
 	Config         *executor.ExecutorConfig `json:"config"` // without what follows a container network
 	ConfigRevision uint64                   `json:"configRevision,omitempty"`
 	Entries        map[string]entryRevision `json:"entries,omitempty"` // by map and name: sessions/web
-	SecretKey      []byte                   `json:"secretKey"`
+	SecretKey      executor.Secret          `json:"secretKey"`
 }
 
 // entryRevision is that of one entry of a map of an executor.

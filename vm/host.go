@@ -2,7 +2,10 @@ package vm
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 
+	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/extraconfig"
 )
 
@@ -39,8 +42,8 @@ type RefChecker interface {
 // Attachment is what a Host knows of an executor whose guest it serves, and what it asks when that speaks.
 type Attachment struct {
 	Executor  string
-	Ref       string // of the binding
-	SecretKey []byte // opens the executor's secret values; for its guest alone
+	Ref       string          // of the binding
+	SecretKey executor.Secret // opens the executor's secret values; for its guest alone
 	// Epoch is the one in which the VM was last seen, by this process or one before it: it goes on until a guest tells of another.
 	Epoch string
 
@@ -53,6 +56,14 @@ type Attachment struct {
 	// nothing was changed, and why; after another error it is not known, and the guest may set the same again.
 	Report func(ctx context.Context, set []extraconfig.Pair) (revision uint64, err error)
 }
+
+// LogValue names the executor and its VM.
+func (a Attachment) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("executor", a.Executor), slog.String("ref", a.Ref))
+}
+
+// Format is LogValue for every verb: what a pointer points to is shown by package fmt where a verb does not fit.
+func (a Attachment) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, a.LogValue()) }
 
 // Reason says in a word why a guest may not set a key.
 type Reason string

@@ -2,7 +2,7 @@
 // key/value pairs that a VM holds, and says what is known of its power. A driver (vm/vsphere) is
 // the channel alone; which keys are ours, and what they should be, is decided above it.
 //
-// push and app import it. It imports extraconfig and the standard library; only the packages
+// push and app import it. It imports extraconfig, executor and the standard library; only the packages
 // below it know a hypervisor. Drivers are proven by vm/vmtest.
 package vm
 

@@ -33,6 +33,12 @@ func (o *PutVMReader) ReadResponse(response runtime.ClientResponse, consumer run
 			return nil, err
 		}
 		return result, nil
+	case 403:
+		result := NewPutVMForbidden()
+		if err := result.readResponse(response, consumer, o.formats); err != nil {
+			return nil, err
+		}
+		return nil, result
 	case 404:
 		result := NewPutVMNotFound()
 		if err := result.readResponse(response, consumer, o.formats); err != nil {
@@ -228,6 +234,74 @@ func (o *PutVMCreated) readResponse(response runtime.ClientResponse, consumer ru
 	}
 
 	o.Payload = new(models.VMBinding)
+
+	// response payload
+	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {
+		return err
+	}
+
+	return nil
+}
+
+// NewPutVMForbidden creates a PutVMForbidden with default headers values
+func NewPutVMForbidden() *PutVMForbidden {
+	return &PutVMForbidden{}
+}
+
+// PutVMForbidden describes a response with status code 403, with default header values.
+//
+// The caller may not bind, or not this executor to another VM, since it holds secrets (`urn:config-server:problem:holds-secrets`).
+type PutVMForbidden struct {
+	Payload *models.Problem
+}
+
+// IsSuccess returns true when this put Vm forbidden response has a 2xx status code
+func (o *PutVMForbidden) IsSuccess() bool {
+	return false
+}
+
+// IsRedirect returns true when this put Vm forbidden response has a 3xx status code
+func (o *PutVMForbidden) IsRedirect() bool {
+	return false
+}
+
+// IsClientError returns true when this put Vm forbidden response has a 4xx status code
+func (o *PutVMForbidden) IsClientError() bool {
+	return true
+}
+
+// IsServerError returns true when this put Vm forbidden response has a 5xx status code
+func (o *PutVMForbidden) IsServerError() bool {
+	return false
+}
+
+// IsCode returns true when this put Vm forbidden response a status code equal to that given
+func (o *PutVMForbidden) IsCode(code int) bool {
+	return code == 403
+}
+
+// Code gets the status code for the put Vm forbidden response
+func (o *PutVMForbidden) Code() int {
+	return 403
+}
+
+func (o *PutVMForbidden) Error() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[PUT /v1/executors/{id}/vm][%d] putVmForbidden %s", 403, payload)
+}
+
+func (o *PutVMForbidden) String() string {
+	payload, _ := json.Marshal(o.Payload)
+	return fmt.Sprintf("[PUT /v1/executors/{id}/vm][%d] putVmForbidden %s", 403, payload)
+}
+
+func (o *PutVMForbidden) GetPayload() *models.Problem {
+	return o.Payload
+}
+
+func (o *PutVMForbidden) readResponse(response runtime.ClientResponse, consumer runtime.Consumer, formats strfmt.Registry) error {
+
+	o.Payload = new(models.Problem)
 
 	// response payload
 	if err := consumer.Consume(response.Body(), o.Payload); err != nil && !stderrors.Is(err, io.EOF) {

@@ -124,13 +124,13 @@ func TestRotatedKeys(t *testing.T) {
 			n++
 			id := fmt.Sprintf("/v1/executors/x%d", w*50+n%50)
 			if a, err := s.try("PUT", id, fmt.Sprintf(`{"hostname": "w%dn%d"}`, w, n)); err != nil || a.status != 200 {
-				return fmt.Errorf("PUT %s: %v %v", id, a.status, err)
+				return fmt.Errorf("PUT %s: %v %w", id, a.status, err)
 			}
 			if a, err := s.try("GET", id, ""); err != nil || a.status != 200 || !strings.Contains(string(a.body), fmt.Sprintf(`"w%dn%d"`, w, n)) {
-				return fmt.Errorf("GET %s: %v %s %v", id, a.status, a.body, err)
+				return fmt.Errorf("GET %s: %v %s %w", id, a.status, a.body, err)
 			}
 			if a, err := s.try("GET", fmt.Sprintf("/v1/executors?limit=7&idPrefix=x%d", w), ""); err != nil || a.status != 200 {
-				return fmt.Errorf("list: %v %v", a.status, err)
+				return fmt.Errorf("list: %v %w", a.status, err)
 			}
 			return nil
 		})

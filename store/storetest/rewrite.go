@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/vmexecutor/config-server/store"
@@ -27,12 +28,12 @@ func rewritingIsNoChange(t *testing.T, s *suite) {
 	s.put("beside", "beside")
 	before, revision := s.dump("")
 
-	ctx, end := context.WithCancel(t.Context())
+	var ended atomic.Bool
 	var others sync.WaitGroup
 	written := 0
 	others.Go(func() { // in the new form, as who rewrites asks
-		for ctx.Err() == nil {
-			if _, err := s.Commit(context.WithoutCancel(ctx), store.Txn{Ops: []store.Op{{Key: fmt.Sprintf("old/%03d", written%50), Value: []byte("2changed")}}, Event: []byte("e")}); err != nil {
+		for !ended.Load() {
+			if _, err := s.Commit(context.Background(), store.Txn{Ops: []store.Op{{Key: fmt.Sprintf("old/%03d", written%50), Value: []byte("2changed")}}, Event: []byte("e")}); err != nil {
 				t.Error(err)
 				return
 			}
@@ -40,7 +41,7 @@ func rewritingIsNoChange(t *testing.T, s *suite) {
 		}
 	})
 	others.Go(func() {
-		for ctx.Err() == nil {
+		for !ended.Load() {
 			all, _ := s.dump("old/")
 			if len(all) != keys {
 				t.Errorf("there are %d keys", len(all))
@@ -55,7 +56,7 @@ func rewritingIsNoChange(t *testing.T, s *suite) {
 		}
 		return append([]byte("2"), value[1:]...), nil
 	})
-	end()
+	ended.Store(true)
 	others.Wait()
 	if err != nil || n > keys || n < keys-50 {
 		t.Fatalf("%d were rewritten: %v", n, err)
@@ -106,9 +107,9 @@ func rewritingMayFail(t *testing.T, s *suite) {
 	if after, _ := s.dump(""); !slices.Equal(after, before) {
 		t.Errorf("it holds %v", after)
 	}
-	ended, end := context.WithCancel(t.Context())
-	end()
-	if _, err := engine.Rewrite(ended, all, nil); !errors.Is(err, context.Canceled) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := engine.Rewrite(ctx, all, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that ended: %v", err)
 	}
 	s.put("a", "2")

@@ -31,7 +31,9 @@ func NewPutVM(ctx *middleware.Context, handler PutVMHandler) *PutVM {
 // # Bind the executor to a VM
 //
 // The reference is resolved once, and the VM's instance UUID is pinned: a name that later means another VM never receives this executor's data.
-// Binding to another VM cleans the former one.
+// Binding to another VM cleans the former one. When the executor holds secrets (a `key`, or credentials in a mount's `source`), binding it to a VM
+// that it is not bound to takes an administrator (403 for others); unbound it is bound to none. Who creates an executor with its `vm` brings its
+// secrets, and needs no more than that.
 type PutVM struct {
 	Context *middleware.Context
 	Handler PutVMHandler

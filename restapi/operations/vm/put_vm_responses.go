@@ -159,6 +159,49 @@ func (o *PutVMCreated) WriteResponse(rw http.ResponseWriter, producer runtime.Pr
 
 func (o *PutVMCreated) PutVMResponder() {}
 
+// PutVMForbiddenCode is the HTTP code returned for type PutVMForbidden
+const PutVMForbiddenCode int = 403
+
+// PutVMForbidden The caller may not bind, or not this executor to another VM, since it holds secrets (`urn:config-server:problem:holds-secrets`).
+//
+// swagger:response putVmForbidden
+type PutVMForbidden struct {
+
+	// In: Body
+	Payload *models.Problem `json:"body,omitempty"`
+}
+
+// NewPutVMForbidden creates PutVMForbidden with default headers values
+func NewPutVMForbidden() *PutVMForbidden {
+
+	return &PutVMForbidden{}
+}
+
+// WithPayload adds the payload to the put Vm forbidden response
+func (o *PutVMForbidden) WithPayload(payload *models.Problem) *PutVMForbidden {
+	o.Payload = payload
+	return o
+}
+
+// SetPayload sets the payload to the put Vm forbidden response
+func (o *PutVMForbidden) SetPayload(payload *models.Problem) {
+	o.Payload = payload
+}
+
+// WriteResponse to the client
+func (o *PutVMForbidden) WriteResponse(rw http.ResponseWriter, producer runtime.Producer) {
+
+	rw.WriteHeader(403)
+	if o.Payload != nil {
+		payload := o.Payload
+		if err := producer.Produce(rw, payload); err != nil {
+			panic(err) // let the recovery middleware deal with this
+		}
+	}
+}
+
+func (o *PutVMForbidden) PutVMResponder() {}
+
 // PutVMNotFoundCode is the HTTP code returned for type PutVMNotFound
 const PutVMNotFoundCode int = 404
 
