@@ -49,7 +49,7 @@ fuzz-targets:
 	done
 
 bench: ## run the benchmarks; docs/performance.md says how to run one alone, and what its figures mean
-	go test -run '^$$' -bench . -benchmem ./extraconfig ./guest ./store/... ./vm/... ./push ./app
+	go test -run '^$$' -bench . -benchmem ./extraconfig ./guest ./store/... ./vm/... ./push ./app ./audit ./handlers
 	go test -run '^$$' -bench . -timeout 30m ./cmd/config-server
 
 generate: ## regenerate models/, restapi/, client/ from swagger.yml, and docs/keys.md

@@ -3,6 +3,7 @@ module github.com/vmexecutor/config-server
 go 1.26.0
 
 require (
+	github.com/DeRuina/timberjack v1.4.10 // rotates the audit file. It goes on where lumberjack v2 stopped in 2023, whose goroutine outlives its file; it brings zstd, which is not used
 	github.com/go-json-experiment/json v1.27.2 // encoding/json/v2 as a module: unknown, repeated and other-case fields are refused
 	github.com/go-openapi/errors v0.22.9
 	github.com/go-openapi/loads v0.25.3
@@ -72,6 +73,7 @@ require (
 	github.com/go-openapi/swag/yamlutils v0.29.2 // indirect
 	github.com/go-viper/mapstructure/v2 v2.5.0 // indirect
 	github.com/josharian/native v1.1.0 // indirect
+	github.com/klauspost/compress v1.20.1 // indirect
 	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/mdlayher/packet v1.1.2 // indirect
 	github.com/mdlayher/socket v0.8.0 // indirect

@@ -43,6 +43,11 @@ func Run(ctx context.Context, o Options) (err error) {
 	var closers closers
 	defer func() { err = errors.Join(err, closers.close(log)) }()
 
+	figures := metrics.New(log)
+	trail, err := o.Audit.open(log, figures, &closers)
+	if err != nil {
+		return err
+	}
 	engine, err := o.openStore(log)
 	if err != nil {
 		return err
@@ -52,7 +57,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	st, err := store.New(engine, store.Options{Logger: log, Keys: keys.keys})
+	st, err := store.New(engine, store.Options{Logger: log, Keys: keys.keys, Committed: trail.Committed})
 	if err != nil {
 		return err
 	}
@@ -75,8 +80,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 
-	figures := metrics.New(log)
-	guests, err := o.startGuests(ctx, log, figures, &closers)
+	guests, err := o.startGuests(ctx, log, figures, trail, &closers)
 	if err != nil {
 		return err
 	}
@@ -89,7 +93,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	streams, endStreams := context.WithCancel(context.WithoutCancel(ctx))
 	defer endStreams()
 	handler, err := handlers.New(handlers.Options{
-		Store: st, Push: reconciler, Callers: callers, Bounds: o.Bounds.ofRequests(), Metrics: figures, Version: version(), Logger: log, Streams: streams,
+		Store: st, Push: reconciler, Callers: callers, Bounds: o.Bounds.ofRequests(), Metrics: figures, Audit: trail, Version: version(), Logger: log, Streams: streams,
 	})
 	if err != nil {
 		return err

@@ -3,10 +3,8 @@ package app
 import (
 	"container/list"
 	"context"
-	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -83,34 +81,12 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		v := &visitor{Conn: c, crowd: l.crowd, client: clientOf(c)}
+		v := &visitor{Conn: c, crowd: l.crowd, client: auth.PeerOf(c).Client}
 		if l.crowd.enter(v) {
 			return v, nil
 		}
 		c.Close()
 	}
-}
-
-// clientOf names who is at the other end: a user, an IPv4 address, or the network of an IPv6 address, all of which one client may have.
-func clientOf(c net.Conn) string {
-	if unix, ok := c.(*net.UnixConn); ok {
-		uid, err := auth.PeerUID(unix)
-		if err != nil {
-			return "unix"
-		}
-		return fmt.Sprintf("uid %d", uid)
-	}
-	at, err := netip.ParseAddrPort(c.RemoteAddr().String())
-	if err != nil {
-		return c.RemoteAddr().String()
-	}
-	address := at.Addr().Unmap().WithZone("")
-	if address.Is6() {
-		if network, err := address.Prefix(64); err == nil {
-			return network.String()
-		}
-	}
-	return address.String()
 }
 
 // enter counts a connection; false when there are so many that it cannot even be told.

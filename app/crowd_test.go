@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jessevdk/go-flags"
+
+	"github.com/vmexecutor/config-server/auth"
 )
 
 // TestDefaultBounds: what the command line says when it says nothing is what a program gets that leaves all at zero.
@@ -112,7 +114,7 @@ func TestClients(t *testing.T) {
 	for address, want := range map[string]string{
 		"192.0.2.1:80": "192.0.2.1", "[::ffff:192.0.2.1]:80": "192.0.2.1", "[2001:db8:1:2:3::4]:80": "2001:db8:1:2::/64", "[fe80::1%eth0]:80": "fe80::/64", "pipe": "pipe",
 	} {
-		if got := clientOf(remote{addr: addr(address)}); got != want {
+		if got := auth.PeerOf(remote{addr: addr(address)}).Client; got != want {
 			t.Errorf("%s is %s, want %s", address, got, want)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/vmexecutor/config-server/audit"
 	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/vm/qemu"
 )
@@ -47,7 +48,7 @@ func (o *Options) guests(log *slog.Logger, dir string) (qemu.Options, error) {
 func (o *Options) guestsInData() string { return filepath.Join(o.DataDir, "guests") }
 
 // startGuests makes the driver that serves guests.
-func (o *Options) startGuests(ctx context.Context, log *slog.Logger, figures *metrics.Metrics, closers *closers) (*qemu.Driver, error) {
+func (o *Options) startGuests(ctx context.Context, log *slog.Logger, figures *metrics.Metrics, trail *audit.Trail, closers *closers) (*qemu.Driver, error) {
 	dir := o.guestsInData()
 	if o.DataDir == noData && o.GuestDir == "" {
 		var err error
@@ -61,7 +62,7 @@ func (o *Options) startGuests(ctx context.Context, log *slog.Logger, figures *me
 		return nil, err
 	}
 	figures.ExpectGuests(qemu.SetResults(), qemu.RefusalReasons())
-	options.Observer = figures
+	options.Observer = guestObserver{figures, trail}
 	driver, err := qemu.New(options)
 	if err != nil {
 		return nil, fmt.Errorf("--guest-dir: %w", err)

@@ -32,6 +32,7 @@ type Options struct {
 	TokenFile      string `long:"token-file" value-name:"FILE" description:"Hashes of bearer tokens, which 'config-server token new' makes; read again when it changes"`
 
 	Bounds Bounds `group:"Bounds"`
+	Audit  Audit  `group:"Audit"`
 
 	VSphereURL      string `long:"vsphere-url" value-name:"URL" description:"vCenter to push to, https://host/sdk; without one a simulator is started. Credentials: see VSPHERE_USERNAME, VSPHERE_PASSWORD and VSPHERE_CREDENTIALS_FILE in the README"`
 	VSphereInsecure bool   `long:"vsphere-insecure" description:"Do not check the vCenter's certificate"`
@@ -66,6 +67,9 @@ func (o *Options) validate() error {
 		errs = append(errs, err)
 	}
 	if err := o.Bounds.validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := o.Audit.validate(); err != nil {
 		errs = append(errs, err)
 	}
 	if o.DataDir == "" {

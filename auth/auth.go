@@ -52,8 +52,8 @@ func NewPrincipal(name, role string) (Principal, error) {
 	return p, nil
 }
 
-// role is the role as people write it.
-func (p Principal) role() string {
+// RoleText is the role as people write it: operator, or vm:web-1.
+func (p Principal) RoleText() string {
 	if p.Role == VM {
 		return string(VM) + ":" + p.Executor
 	}
@@ -61,7 +61,7 @@ func (p Principal) role() string {
 }
 
 // String is the name with the role, for logs: ci (operator).
-func (p Principal) String() string { return fmt.Sprintf("%s (%s)", p.Name, p.role()) }
+func (p Principal) String() string { return fmt.Sprintf("%s (%s)", p.Name, p.RoleText()) }
 
 type principalKey struct{}
 

@@ -98,7 +98,7 @@ func (c *callersTest) ask(client *http.Client, url string, headers ...string) st
 	if err := json.NewDecoder(answer.Body).Decode(&p); err != nil {
 		c.Fatal(err)
 	}
-	return p.Name + " " + p.role()
+	return p.Name + " " + p.RoleText()
 }
 
 func log(w io.Writer) *stdlog.Logger {

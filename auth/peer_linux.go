@@ -5,11 +5,11 @@ import (
 	"syscall"
 )
 
-// PeerUID gives the user at the other end of a unix socket, as the kernel noted it when the socket was connected (SO_PEERCRED).
-func PeerUID(c *net.UnixConn) (uint32, error) {
+// peerIDs gives the user and the process at the other end of a unix socket, as the kernel noted them when the socket was connected (SO_PEERCRED).
+func peerIDs(c *net.UnixConn) (uid uint32, pid int32, err error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	var peer *syscall.Ucred
 	var unknown error
@@ -20,7 +20,7 @@ func PeerUID(c *net.UnixConn) (uint32, error) {
 		err = unknown
 	}
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return peer.Uid, nil
+	return peer.Uid, peer.Pid, nil
 }

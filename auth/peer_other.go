@@ -7,7 +7,7 @@ import (
 	"net"
 )
 
-// PeerUID gives the user at the other end of a unix socket, which only Linux is asked for.
-func PeerUID(*net.UnixConn) (uint32, error) {
-	return 0, errors.New("who is at the other end of a unix socket is not known on this system")
+// peerIDs gives the user and the process at the other end of a unix socket, which only Linux is asked for.
+func peerIDs(*net.UnixConn) (uid uint32, pid int32, err error) {
+	return 0, 0, errors.New("who is at the other end of a unix socket is not known on this system")
 }

@@ -121,6 +121,6 @@ func NewToken(path string, p Principal) (token string, err error) {
 		if len(text) > 0 && text[len(text)-1] != '\n' {
 			text = append(text, '\n')
 		}
-		return fmt.Appendf(text, "%s %s %s%x\n", p.Name, p.role(), hashPrefix, hash), nil
+		return fmt.Appendf(text, "%s %s %s%x\n", p.Name, p.RoleText(), hashPrefix, hash), nil
 	})
 }

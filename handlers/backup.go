@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-openapi/runtime"
 
+	"github.com/vmexecutor/config-server/audit"
 	"github.com/vmexecutor/config-server/restapi/operations/system"
 	"github.com/vmexecutor/config-server/store"
 )
@@ -53,9 +54,11 @@ func (a *backupAnswer) WriteResponse(w http.ResponseWriter, _ runtime.Producer) 
 		err = buffered.Flush()
 	}
 	switch {
-	case err != nil && !begun:
+	case err == nil:
+		audit.Of(a.request.Context()).Outcome = audit.Done
+	case !begun:
 		a.h.problems.serve(w, a.request, err)
-	case err != nil:
+	default:
 		a.h.problems.log.Warn("a backup was not taken whole", "request", requestID(a.request), "error", err)
 		panic(http.ErrAbortHandler) // the client is to see that it is not whole
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vmexecutor/config-server/audit"
 	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/push"
 	"github.com/vmexecutor/config-server/store"
@@ -86,7 +87,7 @@ func edgeOn(t *testing.T, engine store.Engine) *edgeTest {
 	if e.store, err = store.New(engine, store.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	e.handler, err = New(Options{Store: e.store, Callers: administrators{}, Push: push.New(push.Options{Store: e.store, Logger: log}), Metrics: metrics.New(log), Logger: log})
+	e.handler, err = New(Options{Store: e.store, Callers: administrators{}, Push: push.New(push.Options{Store: e.store, Logger: log}), Metrics: metrics.New(log), Audit: audit.New(audit.Options{Log: log}), Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}

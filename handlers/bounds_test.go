@@ -64,7 +64,8 @@ func newSharing(t *testing.T, b Bounds) *sharing {
 			t.Log(e.log)
 		}
 	})
-	inner := &edge{problems: problems{discardTo(e.log)}, metrics: e.metrics, shares: newShares(b)}
+	inner := &edge{problems: problems{discardTo(e.log)}, metrics: e.metrics, trail: e.trail, shares: newShares(b)}
+	inner.lookup = func(r *http.Request) (*middleware.MatchedRoute, bool) { return api.Context().LookupRoute(r) }
 	shared := inner.share(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		s.at <- requestOf(r).caller.Name
 		<-s.end

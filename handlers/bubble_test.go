@@ -32,7 +32,7 @@ func inBubble(t *testing.T, test func(b *bubble), engine ...bolt.Option) {
 		streams, endStreams := context.WithCancel(context.Background())
 		e := openEdge(t, dir, nil, engine...)
 		e.T = t
-		handler, err := New(Options{Callers: administrators{}, Store: e.store, Push: e.reconciler, Metrics: e.metrics, Logger: discardTo(e.log), Streams: streams})
+		handler, err := New(Options{Callers: administrators{}, Store: e.store, Push: e.reconciler, Metrics: e.metrics, Audit: e.trail, Logger: discardTo(e.log), Streams: streams})
 		if err != nil {
 			t.Fatal(err)
 		}

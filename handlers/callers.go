@@ -69,6 +69,7 @@ func (s *edge) permit(next http.Handler) http.Handler {
 
 // permit notes that the caller may have an operation, or says that it may not.
 func (known *request) permit(operation, executor string) error {
+	known.operation = operation
 	if known.permitted = known.caller.May(operation, executor); !known.permitted {
 		return fmt.Errorf("%w: the role %s does not have the operation %s", auth.ErrForbidden, known.caller.Role, operation)
 	}

@@ -52,7 +52,7 @@ func callersOn(t *testing.T, e *edgeTest) *callersTest {
 	ended, end := context.WithCancel(context.Background())
 	end() // a stream is over as soon as it began
 	log := slog.New(slog.NewTextHandler(c.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	c.handler, err = New(Options{Store: c.store, Push: c.reconciler, Callers: callers, Metrics: c.metrics, Logger: log, Streams: ended})
+	c.handler, err = New(Options{Store: c.store, Push: c.reconciler, Callers: callers, Metrics: c.metrics, Audit: c.trail, Logger: log, Streams: ended})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -103,7 +103,7 @@ func TestRequestIDs(t *testing.T) {
 // TestInternalErrors: a client learns which request failed, the log why; neither learns values.
 func TestInternalErrors(t *testing.T) {
 	e := newEdge(t)
-	inner := &edge{problems: problems{discardTo(e.log)}, metrics: e.metrics}
+	inner := &edge{problems: problems{discardTo(e.log)}, metrics: e.metrics, trail: e.trail}
 	e.handler = inner.observe(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a secret") }))
 	a := e.expect(500, "GET", "/", "", nil)
 	if id := a.header.Get("X-Request-Id"); !strings.Contains(a.problem.Detail, id) || !strings.Contains(e.log.String(), id) {

@@ -58,6 +58,7 @@ func FuzzHTTP(f *testing.F) {
 		}
 		e.T = t
 		e.log.Reset()
+		e.audited.Reset()
 		if !fresh {
 			e.restore()
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-openapi/loads"
 
+	"github.com/vmexecutor/config-server/audit"
 	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/push"
 	"github.com/vmexecutor/config-server/restapi"
@@ -39,6 +40,7 @@ type Options struct {
 	Callers Callers
 	Bounds  Bounds
 	Metrics *metrics.Metrics // count the requests, and are served
+	Audit   *audit.Trail     // has a line for each change, and for what is refused; nil for none
 	Version Version
 	Logger  *slog.Logger
 

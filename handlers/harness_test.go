@@ -21,6 +21,7 @@ import (
 	"github.com/go-openapi/strfmt"
 	"github.com/go-openapi/validate"
 
+	"github.com/vmexecutor/config-server/audit"
 	"github.com/vmexecutor/config-server/auth"
 	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/push"
@@ -39,6 +40,8 @@ type edgeTest struct {
 	store      *store.Store
 	reconciler *push.Reconciler
 	log        *logBuffer
+	trail      *audit.Trail
+	audited    *logBuffer // the trail's lines
 }
 
 func newEdge(t *testing.T) *edgeTest {
@@ -61,16 +64,18 @@ func openEdge(t testing.TB, dir string, drivers map[string]vm.Driver, options ..
 			t.Error(err)
 		}
 	})
-	e := &edgeTest{log: &logBuffer{}}
+	e := &edgeTest{log: &logBuffer{}, audited: &logBuffer{}}
 	log := slog.New(slog.NewTextHandler(e.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	if e.store, err = store.New(engine, store.Options{Logger: log}); err != nil {
+	e.trail = audit.New(audit.Options{File: e.audited, Log: log})
+	t.Cleanup(e.trail.Close)
+	if e.store, err = store.New(engine, store.Options{Logger: log, Committed: e.trail.Committed}); err != nil {
 		t.Fatal(err)
 	}
 	e.reconciler = push.New(push.Options{Store: e.store, Drivers: drivers, Logger: log})
 	e.metrics = metrics.New(log)
 	ended, end := context.WithCancel(context.Background())
 	end()
-	e.handler, err = New(Options{Store: e.store, Push: e.reconciler, Callers: administrators{}, Metrics: e.metrics, Version: Version{Version: "test"}, Logger: log, Streams: ended})
+	e.handler, err = New(Options{Store: e.store, Push: e.reconciler, Callers: administrators{}, Metrics: e.metrics, Audit: e.trail, Version: Version{Version: "test"}, Logger: log, Streams: ended})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/vmexecutor/config-server/audit"
 	"github.com/vmexecutor/config-server/auth"
 )
 
@@ -25,6 +26,9 @@ type request struct {
 
 	caller    auth.Principal // nobody until it is known, and where nobody asks
 	permitted bool           // the caller may have the operation
+	operation string         // its id; empty until it is asked whether the caller may have it
+
+	entry audit.Entry // what becomes of it, in so far as it has a line
 }
 
 // requestOf gives what is known of a request.
@@ -51,9 +55,11 @@ func (s *edge) observe(next http.Handler) http.Handler {
 		}
 		rec := &recorder{ResponseWriter: w}
 		known := &request{id: id, head: r.Method == http.MethodHead, connection: http.NewResponseController(rec)}
-		r = r.WithContext(context.WithValue(r.Context(), requestKey{}, known))
+		r = r.WithContext(audit.With(context.WithValue(r.Context(), requestKey{}, known), &known.entry))
 		rec.Header().Set("X-Request-Id", id)
+		whole := false
 		defer func() { // also when what follows panics on
+			s.audit(r, rec, whole)
 			s.metrics.Answered(known.route, r.Method, cmp.Or(rec.status, http.StatusOK), time.Since(begun))
 		}()
 		defer func() {
@@ -64,6 +70,7 @@ func (s *edge) observe(next http.Handler) http.Handler {
 			s.log.Debug("request", "request", id, "method", r.Method, "path", r.URL.Path, "status", rec.status, "caller", known.caller.Name, "duration", time.Since(begun))
 		}()
 		next.ServeHTTP(rec, r)
+		whole = true
 	})
 }
 

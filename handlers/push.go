@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/vmexecutor/config-server/audit"
 	"github.com/vmexecutor/config-server/extraconfig"
 	"github.com/vmexecutor/config-server/models"
 	"github.com/vmexecutor/config-server/push"
@@ -109,6 +110,9 @@ func (h *pushHandlers) push(params pushops.PushParams) (pushops.PushResponder, e
 	status, err := h.reconciler.Push(ctx, params.ID)
 	if err != nil {
 		return nil, err
+	}
+	if audit.Of(ctx).Outcome = audit.Done; status.State == push.StateFailed {
+		audit.Of(ctx).Outcome = audit.Failed
 	}
 	return pushops.NewPushOK().WithPayload(statusModel(status)), nil
 }

@@ -12,6 +12,7 @@ import (
 	apierrors "github.com/go-openapi/errors"
 	"github.com/go-openapi/runtime/middleware"
 
+	"github.com/vmexecutor/config-server/audit"
 	"github.com/vmexecutor/config-server/auth"
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/metrics"
@@ -31,10 +32,11 @@ const (
 // panics, bounds, who is calling and what they may do, strictness in paths and queries, HEAD and OPTIONS, the specification
 // and its documentation.
 func serve(api *operations.ConfigAPI, o Options) http.Handler {
-	s := &edge{problems: problems{o.Logger}, docs: newDocs(), metrics: o.Metrics, callers: o.Callers, shares: newShares(o.Bounds)}
+	s := &edge{problems: problems{o.Logger}, docs: newDocs(), metrics: o.Metrics, trail: o.Audit, callers: o.Callers, shares: newShares(o.Bounds)}
 	api.Middleware = func(b middleware.Builder) http.Handler { return api.Context().RoutesHandler(b) }
 	s.routes = api.Serve(func(next http.Handler) http.Handler { return s.permit(s.strictQuery(s.share(next))) })
 	s.allowed = func(r *http.Request) []string { return api.Context().AllowedMethods(r) }
+	s.lookup = func(r *http.Request) (*middleware.MatchedRoute, bool) { return api.Context().LookupRoute(r) }
 	return s.observe(s.bound(s.identify(http.HandlerFunc(s.route))))
 }
 
@@ -43,10 +45,12 @@ type edge struct {
 	problems
 	docs    *docs
 	metrics *metrics.Metrics
+	trail   *audit.Trail
 	callers Callers
 	shares  *shares
 	routes  http.Handler
 	allowed func(*http.Request) []string // methods of the path, other than the request's
+	lookup  func(*http.Request) (*middleware.MatchedRoute, bool)
 }
 
 func (s *edge) route(w http.ResponseWriter, r *http.Request) {

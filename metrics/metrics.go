@@ -32,6 +32,8 @@ type Metrics struct {
 	pushes    pushes
 	guests    guests
 	watches   watches
+
+	auditErrors prometheus.Counter
 }
 
 // New makes metrics that count from zero. What cannot be collected when somebody looks is logged, and missing from the
@@ -52,10 +54,12 @@ func New(log *slog.Logger) *Metrics {
 		pushes:  newPushes(),
 		guests:  newGuests(),
 		watches: newWatches(),
+
+		auditErrors: newAuditErrors(),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), m.requests, m.durations)
 	m.registry.MustRegister(m.pushes.all()...)
-	m.registry.MustRegister(m.guests.sets, m.guests.refusals)
+	m.registry.MustRegister(m.guests.sets, m.guests.refusals, m.auditErrors)
 	m.registry.MustRegister(m.watches.all()...)
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		Registry: m.registry, ErrorHandling: promhttp.ContinueOnError, ErrorLog: errorLog{log},

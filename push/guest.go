@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/vmexecutor/config-server/audit"
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/extraconfig"
 	"github.com/vmexecutor/config-server/store"
@@ -120,6 +121,7 @@ func (r *Reconciler) settleGuest(ctx context.Context, key task) error {
 
 // guestReport takes what a guest sets into the store, all or nothing, and has the VM hold it as it is written.
 func (r *Reconciler) guestReport(ctx context.Context, host vm.Host, key task, name, instance string, set []extraconfig.Pair) (uint64, error) {
+	ctx = audit.From(ctx, audit.GuestChannel)
 	said, err := r.readGuest(set)
 	if err != nil {
 		return 0, err

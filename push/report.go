@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vmexecutor/config-server/audit"
 	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/extraconfig"
 	"github.com/vmexecutor/config-server/store"
@@ -21,6 +22,9 @@ type (
 // invalid are left out: they are drift, and the next change puts them back. The look goes on with the executor as it is then.
 func (r *Reconciler) accept(ctx context.Context, l *look, report reportFunc) error {
 	for len(l.reported)+len(l.ended) > 0 {
+		if len(l.reported) == 0 { // that execs are over nobody said
+			ctx = audit.From(ctx, audit.Server)
+		}
 		base := maps.Clone(l.e.Binding.Base)
 		e, err := report(ctx, base, func(c *executor.ExecutorConfig) ([]string, error) { return r.takeReports(c, l, base) })
 		var faults executor.Faults

@@ -22,6 +22,9 @@ type Options struct {
 	Now    func() time.Time // the clock; time.Now
 	Logger *slog.Logger     // nil discards
 	Keys   *seal.Keys       // that records are sealed with; without them a key that is gone when the process ends
+	// Committed is told of each commit once it is durable, in the context of whoever made it: the event with its revision, and the revision at which what it is about
+	// had changed last; 0 when that was not there, or the commit changed nothing of it. nil for nobody.
+	Committed func(ctx context.Context, e Event, before uint64)
 	// Lists that are read in pages stay as they stood at the first page. What that takes, the keys of what is to come and what was written
 	// over, is kept in this many bytes together (128 MiB), and for each list for this long after its last page (5m). When there is no room the one that was used least recently is dropped.
 	ListMemory int
@@ -39,6 +42,8 @@ type Store struct {
 	records  *recordCodec
 	sealing  sync.RWMutex // held by each change from before it seals until it is committed
 	hub      *hub
+
+	committed func(context.Context, Event, uint64)
 }
 
 // New makes a store of what an engine holds. The engine stays the caller's to close.
@@ -50,7 +55,7 @@ func New(e Engine, o Options) (*Store, error) {
 	o.defaults()
 	return &Store{
 		engine: e, codec: codec, reports: reportFields(codec.Fields()), now: o.Now, hub: newHub(e), records: newRecordCodec(o.Keys, recordRoom),
-		listings: &listings{memory: o.ListMemory, idle: o.ListIdle, log: o.Logger, all: map[string]*listing{}},
+		listings: &listings{memory: o.ListMemory, idle: o.ListIdle, log: o.Logger, all: map[string]*listing{}}, committed: o.Committed,
 	}, nil
 }
 
@@ -60,6 +65,9 @@ func (o *Options) defaults() {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Committed == nil {
+		o.Committed = func(context.Context, Event, uint64) {}
 	}
 	if o.Keys == nil {
 		o.Keys = seal.NewKeys()

@@ -17,6 +17,7 @@ type txn struct {
 	on, was  []string            // container networks: see noted
 	networks map[string]*Network // that were looked at
 	records  *recordCodec
+	done     bool // it was committed, at the event's revision
 }
 
 func (s *Store) newTxn(snap Snapshot) *txn {
@@ -30,20 +31,27 @@ var errUnchanged = errors.New("nothing would change")
 // run again when somebody else was quicker; it must have no effect but on t.
 func (s *Store) update(ctx context.Context, fn func(t *txn) error) (revision uint64, err error) {
 	for {
-		revision, late, err := s.tryUpdate(ctx, fn)
-		if !late {
-			return revision, err
+		t, late, err := s.tryUpdate(ctx, fn)
+		if late {
+			continue
 		}
+		if err != nil {
+			return 0, err
+		}
+		if t.done {
+			s.committed(ctx, t.event, t.before())
+		}
+		return t.event.Revision, nil
 	}
 }
 
-// tryUpdate is an update that comes too late when somebody else was quicker.
-func (s *Store) tryUpdate(ctx context.Context, fn func(t *txn) error) (revision uint64, late bool, err error) {
+// tryUpdate is an update that comes too late when somebody else was quicker. The event of what it gives has the revision.
+func (s *Store) tryUpdate(ctx context.Context, fn func(t *txn) error) (t *txn, late bool, err error) {
 	s.sealing.RLock()
 	defer s.sealing.RUnlock()
 	s.listings.changing.RLock()
 	defer s.listings.changing.RUnlock()
-	var t *txn
+	var revision uint64
 	err = s.engine.View(ctx, func(snap Snapshot) error {
 		t = s.newTxn(snap)
 		revision = snap.Revision()
@@ -53,19 +61,38 @@ func (s *Store) tryUpdate(ctx context.Context, fn func(t *txn) error) (revision 
 		return s.listings.note(t, s.now())
 	})
 	if errors.Is(err, errUnchanged) {
-		return revision, false, nil
+		t.event.Revision = revision
+		return t, false, nil
 	}
 	if err != nil {
-		return 0, false, err
+		return nil, false, err
 	}
 	t.event.Time = s.now().UTC()
 	t.event.Actor = actorOf(ctx)
 	event, err := json.Marshal(noted{t.event, t.on, t.was})
 	if err != nil {
-		return 0, false, fmt.Errorf("encode event: %w", err)
+		return nil, false, fmt.Errorf("encode event: %w", err)
 	}
-	revision, err = s.engine.Commit(ctx, Txn{Compare: t.compare, Ops: t.ops, Event: event})
-	return revision, errors.Is(err, ErrConflict), err
+	t.event.Revision, err = s.engine.Commit(ctx, Txn{Compare: t.compare, Ops: t.ops, Event: event})
+	t.done = err == nil
+	return t, errors.Is(err, ErrConflict), err
+}
+
+// before is the revision that the record which the event is about had when the change looked at it; 0 when it had none.
+func (t *txn) before() uint64 {
+	key := executorKey(t.event.ID)
+	switch t.event.Kind {
+	case KindNetwork:
+		key = networkKey(t.event.ID)
+	case KindVM:
+		key = bindingKey(t.event.ID)
+	}
+	for _, c := range t.compare {
+		if c.Key == key && !c.Prefix {
+			return c.Revision
+		}
+	}
+	return 0
 }
 
 // get reads a key; the change depends on it.

@@ -11,21 +11,26 @@ import (
 	"testing"
 )
 
+// startOnDisk runs a server for which a directory is a disk that ends: in a mount namespace of its own, which anybody may make.
+func startOnDisk(t *testing.T, disk, size, dataDir string, args ...string) *server {
+	t.Helper()
+	wrapper := filepath.Join(t.TempDir(), "server")
+	script := fmt.Sprintf("#!/bin/sh\nmount -t tmpfs -o size=%s none %s && exec %s \"$@\"\n", size, disk, binary)
+	if err := os.WriteFile(wrapper, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return startCommand(t, exec.Command(wrapper), &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
+	}, dataDir, nil, args...)
+}
+
 // TestDiskFull gives the server a disk of a few MiB: what has no room is refused with 507, reading goes on, nothing is lost, and with room
 // again all is well without a restart.
 func TestDiskFull(t *testing.T) {
 	disk := t.TempDir()
-	// In a mount namespace of its own, which anybody may make, the server has a disk that ends.
-	wrapper := filepath.Join(t.TempDir(), "server")
-	script := fmt.Sprintf("#!/bin/sh\nmount -t tmpfs -o size=8m none %s && exec %s \"$@\"\n", disk, binary)
-	if err := os.WriteFile(wrapper, []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	s := startCommand(t, exec.Command(wrapper), &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}, filepath.Join(disk, "data"), nil)
+	s := startOnDisk(t, disk, "8m", filepath.Join(disk, "data"))
 	ballast := fmt.Sprintf("/proc/%d/root%s/ballast", s.cmd.Process.Pid, disk)
 	if err := os.WriteFile(ballast, make([]byte, 2<<20), 0o600); err != nil {
 		t.Fatal(err)

@@ -58,13 +58,13 @@ func siteAt(t *testing.T, u *url.URL, vms int) *site {
 }
 
 // start runs a server that pushes to this vSphere.
-func (s *site) start(dataDir string) *server {
+func (s *site) start(dataDir string, args ...string) *server {
 	s.Helper()
 	password, _ := s.url.User.Password()
 	address := *s.url
 	address.User = nil
 	return start(s.T, dataDir, []string{"VSPHERE_USERNAME=" + s.url.User.Username(), "VSPHERE_PASSWORD=" + password},
-		"--vsphere-url", address.String(), "--vsphere-insecure")
+		append(args, "--vsphere-url", address.String(), "--vsphere-insecure")...)
 }
 
 // done waits for a task that was begun.

@@ -78,7 +78,9 @@ func TestImportDirections(t *testing.T) {
 		{module + "/app", []string{"cmd"}},
 		{module + "/push", []string{"app", "handlers", "vm/vmtest"}},
 		{module + "/vm", []string{"app", "push", "handlers", "vm", "cmd/demo", "cmd/simctl"}},
-		{module + "/store", []string{"app", "push", "handlers", "store", "vm/vmtest"}},
+		{module + "/store", []string{"app", "push", "handlers", "store", "audit", "vm/vmtest"}},
+		{module + "/audit", []string{"app", "push", "handlers"}},
+		{"github.com/DeRuina/timberjack", []string{"audit"}},
 		{module + "/guest", []string{"vm/qemu", "app", "cmd"}},
 		{"github.com/mdlayher/vsock", []string{"guest", "vm/qemu"}},
 	}

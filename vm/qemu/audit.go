@@ -20,12 +20,14 @@ const (
 const (
 	reasonRate    = "rate"    // too many sets
 	reasonRequest = "request" // it breaks a limit, or is no request
-	reasonGarbage = "garbage" // no message at all
 )
+
+// Garbage is the reason for what is no message at all. It need not be meant: a guest that did not hear of a new connection goes on in the old one's words.
+const Garbage = "garbage"
 
 // RefusalReasons are all reasons that an Observer is told.
 func RefusalReasons() []string {
-	reasons := []string{reasonRate, reasonRequest, reasonGarbage}
+	reasons := []string{reasonRate, reasonRequest, Garbage}
 	for _, r := range vm.Reasons {
 		reasons = append(reasons, string(r))
 	}
@@ -51,25 +53,27 @@ func (a *audit) refused(r *vm.Refusal) error {
 		key = ""
 	}
 	a.observer.GuestSet(SetRefused)
-	a.count(string(r.Reason))
+	a.count(string(r.Reason), key)
 	a.write(string(r.Reason), key, r.Text)
 	return &guest.Refusal{Key: r.Key, Reason: r.Text}
 }
 
 // broke notes a refusal by the server.
 func (a *audit) broke(r guest.Refusal) {
-	a.count(reasonRequest)
+	a.count(reasonRequest, "")
 	a.write(reasonRequest, "", r.Reason)
 }
 
 // limited notes a set that came too soon.
 func (a *audit) limited() {
 	a.observer.GuestSet(SetLimited)
-	a.count(reasonRate)
+	a.count(reasonRate, "")
 	a.write(reasonRate, "", "too many sets")
 }
 
-func (a *audit) count(reason string) { a.observer.GuestRefused(reason) }
+func (a *audit) count(reason, key string) {
+	a.observer.GuestRefused(Refusal{Executor: a.executor, Reason: reason, Key: key})
+}
 
 // write logs a refusal, unless there were too many.
 func (a *audit) write(reason, key, text string) {

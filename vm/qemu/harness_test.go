@@ -77,8 +77,14 @@ type counted struct {
 	n  map[string]int
 }
 
-func (c *counted) GuestSet(result string)     { c.add("set " + result) }
-func (c *counted) GuestRefused(reason string) { c.add("refused " + reason) }
+func (c *counted) GuestSet(result string) { c.add("set " + result) }
+
+func (c *counted) GuestRefused(r qemu.Refusal) {
+	c.add("refused " + r.Reason)
+	if r.Key != "" {
+		c.add("refused " + r.Executor + " " + r.Key)
+	}
+}
 
 func (c *counted) add(what string) {
 	c.mu.Lock()

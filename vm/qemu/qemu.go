@@ -34,8 +34,15 @@ type Options struct {
 type Observer interface {
 	// GuestSet tells of a set of a guest that ended.
 	GuestSet(result string)
-	// GuestRefused tells of a request that was refused, and why: one of RefusalReasons.
-	GuestRefused(reason string)
+	// GuestRefused tells of what was refused.
+	GuestRefused(r Refusal)
+}
+
+// Refusal says what a guest was refused. It holds nothing that the guest wrote.
+type Refusal struct {
+	Executor string
+	Reason   string // one of RefusalReasons
+	Key      string // that it may not set, when it is one of the schema's
 }
 
 // How a set can end.
@@ -51,8 +58,8 @@ func SetResults() []string { return []string{SetAccepted, SetRefused, SetFailed,
 
 type nobody struct{}
 
-func (nobody) GuestSet(string)     {}
-func (nobody) GuestRefused(string) {}
+func (nobody) GuestSet(string)      {}
+func (nobody) GuestRefused(Refusal) {}
 
 // Driver is a vm.Host. Make one with New.
 type Driver struct {

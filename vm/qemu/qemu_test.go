@@ -214,6 +214,9 @@ func TestRefusals(t *testing.T) {
 	if n, m, r := f.counted.get("refused read-only"), f.counted.get("set refused"), f.counted.get("refused request"); n != 40 || m != 40 || r != 1 {
 		t.Errorf("counted were %d, %d and %d, want 40, 40 and 1", n, m, r)
 	}
+	if known, other := f.counted.get("refused vm known"), f.counted.get("refused vm canary-key"); known != 20 || other != 0 {
+		t.Errorf("an observer is told %d times of a key of ours, and %d times of one that is not", known, other)
+	}
 	log := f.log.String()
 	if lines := strings.Count(log, "guest refused"); lines < 10 || lines > 30 {
 		t.Errorf("%d lines in the log", lines)

@@ -134,6 +134,6 @@ func (m *machine) event(e guest.Event) {
 	case e.Kind == guest.EventRefused:
 		m.audit.broke(e.Refusal)
 	case e.Kind == guest.EventIgnored:
-		m.audit.count(reasonGarbage)
+		m.audit.count(Garbage, "")
 	}
 }
