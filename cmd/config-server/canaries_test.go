@@ -34,7 +34,6 @@ type aviary struct {
 
 var (
 	notForCallers = []canaryKind{secretKind, sentKind} // who is no administrator sees labels and notes
-	notForGuests  = []canaryKind{hiddenKind, sentKind}
 	forNobody     = []canaryKind{secretKind, hiddenKind, sentKind}
 )
 
