@@ -53,7 +53,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	closers.add("store", engine.Close)
-	keys, err := o.openKeys(ctx, engine, log)
+	keys, err := o.openKeys(ctx, engine, log, trail)
 	if err != nil {
 		return err
 	}

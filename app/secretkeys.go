@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/vmexecutor/config-server/audit"
 	"github.com/vmexecutor/config-server/internal/durable"
 	"github.com/vmexecutor/config-server/store"
 	"github.com/vmexecutor/config-server/store/bolt"
@@ -29,11 +30,11 @@ func (o *Options) secretKeys() string {
 
 // openKeys gives the keys that a store is sealed with. Their file is made when neither it nor anything sealed is there: a store whose
 // keys are missing is not gone on with.
-func (o *Options) openKeys(ctx context.Context, engine store.Engine, log *slog.Logger) (*keeper, error) {
+func (o *Options) openKeys(ctx context.Context, engine store.Engine, log *slog.Logger, trail *audit.Trail) (*keeper, error) {
 	if o.DataDir == noData && o.SecretKeyFile == "" {
 		return &keeper{keys: seal.NewKeys()}, nil
 	}
-	k := &keeper{path: o.secretKeys(), log: log}
+	k := &keeper{path: o.secretKeys(), log: log, trail: trail}
 	var with map[seal.ID]int
 	var unsealed int
 	err := engine.View(ctx, func(snap store.Snapshot) (err error) {
@@ -123,6 +124,7 @@ type keeper struct {
 	path   string // none: nothing ever changes
 	keys   *seal.Keys
 	log    *slog.Logger
+	trail  *audit.Trail
 	seen   os.FileInfo // the file when it was last read
 	behind bool        // something may be sealed with another key
 }
@@ -175,6 +177,9 @@ func (k *keeper) look(ctx context.Context, st *store.Store) error {
 	k.keys.TakeUnsealed(false)
 	k.behind = false
 	k.log.Info("the store is sealed with one key", "key", current, "resealed", n)
+	if n > 0 {
+		k.trail.Write(&audit.Entry{Actor: audit.Server, Role: audit.Server, Operation: "reseal", Outcome: audit.Done})
+	}
 	if err := seal.Retire(k.path, current); err != nil { // it may be on a disk that cannot be written to
 		k.log.Info("keys that are not needed any more stay in the file", "file", k.path, "error", err)
 	}

@@ -40,7 +40,7 @@ type Entry struct {
 	Source string `json:"source,omitempty"`
 	// Operation is one of the API's, by its id; for what is none of these the method. Of guests it is "report" for what
 	// was taken, "set" or another "request" for what was refused, and "drift" for what was put back; of the server "resolve", "clean",
-	// "deliver", or "report" of execs that ended with their boot.
+	// "deliver", "reseal", or "report" of execs that ended with their boot.
 	Operation string `json:"operation,omitempty"`
 	// Resource is the path of what it was about, without a query: of what was made, once it is. At most MaxText bytes are told.
 	Resource string `json:"resource,omitempty"`

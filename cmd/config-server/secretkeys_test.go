@@ -103,7 +103,8 @@ func (s *server) keyID(file string) string {
 func TestRotatedKeys(t *testing.T) {
 	dir := t.TempDir()
 	key := filepath.Join(dir, "secret.key")
-	s := start(t, dir, nil)
+	trail := filepath.Join(t.TempDir(), "audit")
+	s := start(t, dir, nil, "--audit-file", trail)
 	s.expect(201, "POST", "/v1/executors", sealedExecutor, nil)
 	for i := range 200 {
 		s.expect(201, "POST", "/v1/executors", fmt.Sprintf(`{"id": "x%d", "hostname": "%s"}`, i, strings.Repeat("h", 200)), nil)
@@ -161,6 +162,9 @@ func TestRotatedKeys(t *testing.T) {
 	work.stop()
 	want := s.document("web")
 	s.terminate()
+	if n := strings.Count(readFile(t, trail), `"operation":"reseal"`); n != 4 {
+		t.Errorf("the audit trail tells of %d rotations", n)
+	}
 
 	e, err := bolt.Open(dir)
 	if err != nil {
