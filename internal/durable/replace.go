@@ -12,6 +12,12 @@ import (
 // Replace changes a file as a whole, durably, and keeps its mode and owner; one that there is not is empty, and made with mode 0600.
 // Two that change files of one directory wait for each other.
 func Replace(path string, change func([]byte) ([]byte, error)) (err error) {
+	switch target, err := filepath.EvalSymlinks(path); {
+	case err == nil:
+		path = target // what a link leads to is replaced, not the link; and it is its directory that is locked and synced
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
 	directory, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err
@@ -29,9 +35,6 @@ func Replace(path string, change func([]byte) ([]byte, error)) (err error) {
 	case !old.Mode().IsRegular():
 		return fmt.Errorf("%s: is not a file", path)
 	default:
-		if path, err = filepath.EvalSymlinks(path); err != nil { // what a link leads to is replaced, not the link
-			return err
-		}
 		if text, err = os.ReadFile(path); err != nil {
 			return err
 		}
