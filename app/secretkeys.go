@@ -71,7 +71,7 @@ func (o *Options) openKeys(ctx context.Context, engine store.Engine, log *slog.L
 	return k, nil
 }
 
-// opens says why the key file does not open a backup. One of an older format is not sealed.
+// opens says why the key file does not open a backup, which has the newest format.
 func (o *Options) opens(backup string) error {
 	return bolt.Read(backup, func(snap store.Snapshot) error {
 		with, unsealed, err := store.Seals(snap)

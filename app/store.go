@@ -45,12 +45,15 @@ func (o *Options) Restore(file string, replace bool) (Contents, error) {
 	if o.DataDir == noData || o.DataDir == "" {
 		return Contents{}, fmt.Errorf("--data-dir: %q is no directory to restore into", o.DataDir)
 	}
-	if _, err := bolt.Verify(file); err != nil {
+	info, err := bolt.Verify(file)
+	if err != nil {
 		return Contents{}, fmt.Errorf("%s: %w", file, err)
 	}
-	if err := o.opens(file); err != nil {
-		return Contents{}, err
+	if !info.Older() {
+		if err := o.opens(file); err != nil {
+			return Contents{}, err
+		}
 	}
-	info, err := bolt.Restore(file, o.DataDir, replace)
+	info, err = bolt.Restore(file, o.DataDir, replace)
 	return Contents{info.Revision, info.Size}, err
 }

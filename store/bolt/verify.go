@@ -22,6 +22,9 @@ type Info struct {
 	Size     int64 // of what is in use, in bytes
 }
 
+// Older reports whether the store has an older format than this program writes. What it holds is not sealed.
+func (i Info) Older() bool { return i.Format < format }
+
 var errNotOurs = errors.New("the file is not a store of this program")
 
 // Verify reads the whole of a file that nobody writes to, and tells whether it is a store that this program wrote and can open, with
