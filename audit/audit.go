@@ -62,6 +62,8 @@ type Entry struct {
 	// Count is how many lines of a source were left out within a minute. All of them told of something that changed nothing.
 	Count int `json:"count,omitempty"`
 
+	// Always: the line is never left out, though it may tell of nothing that changed.
+	Always bool `json:"-"`
 	// Client is who is one source for the bound on lines that change nothing: an address without its port, say. Empty is Source.
 	Client string `json:"-"`
 }

@@ -47,7 +47,7 @@ func New(o Options) *Trail {
 
 // Write writes an entry, at the present time when it has none, unless it is one of too many that changed nothing. The entry is the trail's for the call alone.
 func (t *Trail) Write(e *Entry) {
-	if e.Outcome.changes() || t.crowded.room(cmp.Or(e.Client, e.Source)) {
+	if e.Always || e.Outcome.changes() || t.crowded.room(cmp.Or(e.Client, e.Source)) {
 		t.write(e)
 	}
 }

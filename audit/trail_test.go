@@ -20,7 +20,7 @@ func whole(t testing.TB) Entry {
 	t.Helper()
 	e := Entry{
 		Time: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC), Actor: "ci", Role: "operator", Source: "192.0.2.1:80", Operation: "putExecutor", Resource: "/v1/executors/web-1",
-		Before: 3, After: 4, Fields: []string{"hostname", `annotations.a"b`}, MoreFields: 5, Outcome: Done, Status: 200, Reason: "read-only", Key: "k", Request: "r", Count: 6, Client: "192.0.2.1",
+		Before: 3, After: 4, Fields: []string{"hostname", `annotations.a"b`}, MoreFields: 5, Outcome: Done, Status: 200, Reason: "read-only", Key: "k", Request: "r", Count: 6, Always: true, Client: "192.0.2.1",
 	}
 	for i, v := 0, reflect.ValueOf(e); i < v.NumField(); i++ {
 		if v.Field(i).IsZero() {
@@ -56,7 +56,7 @@ func TestLines(t *testing.T) {
 	if len(read) != 2 {
 		t.Fatalf("%s", &file)
 	}
-	e.Client = ""
+	e.Always, e.Client = false, ""
 	if !reflect.DeepEqual(read[0], e) {
 		t.Errorf("read %+v, want %+v", read[0], e)
 	}
@@ -249,6 +249,7 @@ func TestFlood(t *testing.T) {
 			}
 		}
 		trail.Write(&Entry{Source: "guest channel", Client: "vm:web-1", Outcome: Refused})
+		trail.Write(&Entry{Source: "c", Client: "192.0.2.1", Outcome: Failed, Always: true})
 		got := count()
 		lines := 0
 		for what, n := range got {
@@ -256,7 +257,7 @@ func TestFlood(t *testing.T) {
 				lines += n
 			}
 		}
-		if lines != linesPerSource || got["a done"] != 100 || got["b put back"] != 100 || got["guest channel refused"] != 1 || len(got) != linesPerSource+3 {
+		if lines != linesPerSource || got["a done"] != 100 || got["b put back"] != 100 || got["guest channel refused"] != 1 || got["c failed"] != 1 || len(got) != linesPerSource+4 {
 			t.Errorf("at once: %d lines of %v", lines, got)
 		}
 		<-time.After(period - 1)

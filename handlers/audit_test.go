@@ -266,6 +266,22 @@ func TestAuditOfFailures(t *testing.T) {
 	}
 }
 
+// TestAuditOfABackupThatBreaksOff: it has a line, however many its client had before.
+func TestAuditOfABackupThatBreaksOff(t *testing.T) {
+	e := newEdge(t)
+	for range 100 {
+		e.do("DELETE", "/v1/executors/none", "")
+	}
+	e.takeLines()
+	func() {
+		defer func() { _ = recover() }()
+		e.handler.ServeHTTP(&deaf{httptest.NewRecorder(), 1000}, httptest.NewRequestWithContext(t.Context(), "GET", "/v1/backup", http.NoBody))
+	}()
+	if lines := e.takeLines(); len(lines) != 1 || lines[0].Operation != "getBackup" || lines[0].Outcome != audit.Failed {
+		t.Errorf("%+v", lines)
+	}
+}
+
 // TestAuditHoldsNoValues: whatever a request says, in whichever place, the trail has names alone. Each text of each document is the canary
 // once, and is taken or refused.
 func TestAuditHoldsNoValues(t *testing.T) {
