@@ -127,6 +127,8 @@ type keeper struct {
 	trail  *audit.Trail
 	seen   os.FileInfo // the file when it was last read
 	behind bool        // something may be sealed with another key
+	// How many records were sealed anew since the store was sealed with one key: also by what ended with an error after that.
+	resealed int
 }
 
 // run keeps a store until ctx ends.
@@ -171,13 +173,14 @@ func (k *keeper) look(ctx context.Context, st *store.Store) error {
 	}
 	current := k.keys.Current()
 	n, err := st.Reseal(ctx)
+	k.resealed += n
 	if err != nil {
 		return err
 	}
-	k.keys.TakeUnsealed(false)
-	k.behind = false
-	k.log.Info("the store is sealed with one key", "key", current, "resealed", n)
-	if n > 0 {
+	k.behind = false // what is not sealed is taken until the end of the process: there may be readers of a state that had it
+	k.log.Info("the store is sealed with one key", "key", current, "resealed", k.resealed)
+	if k.resealed > 0 {
+		k.resealed = 0
 		k.trail.Write(&audit.Entry{Actor: audit.Server, Role: audit.Server, Operation: "reseal", Outcome: audit.Done})
 	}
 	if err := seal.Retire(k.path, current); err != nil { // it may be on a disk that cannot be written to
