@@ -36,7 +36,7 @@ func TestAResealingInTwoParts(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	trail := audit.New(audit.Options{File: &lines, Log: log})
 	engine := &noRoom{Engine: memory.New(store.DefaultHistory)}
-	defer engine.Close()
+	t.Cleanup(func() { _ = engine.Close() })
 	o := Options{SecretKeyFile: filepath.Join(t.TempDir(), "key")}
 	k, err := o.openKeys(t.Context(), engine, log, trail)
 	if err != nil {
@@ -69,7 +69,7 @@ func TestAResealingInTwoParts(t *testing.T) {
 func TestReadersOfWhatWasNotSealed(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	engine := memory.New(store.DefaultHistory)
-	defer engine.Close()
+	t.Cleanup(func() { _ = engine.Close() })
 	var ops []store.Op
 	for _, id := range []string{"a", "b"} {
 		ops = append(ops, store.Op{Key: "executor/" + id, Value: []byte(`{"format":1,"config":{"id":"` + id + `"}}`)})

@@ -35,7 +35,7 @@ func Replace(path string, change func([]byte) ([]byte, error)) (err error) {
 	case !old.Mode().IsRegular():
 		return fmt.Errorf("%s: is not a file", path)
 	default:
-		if text, err = os.ReadFile(path); err != nil {
+		if text, err = os.ReadFile(path); err != nil { //nolint:gosec // whoever calls names it
 			return err
 		}
 	}
