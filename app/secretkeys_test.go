@@ -30,7 +30,7 @@ func (e *noRoom) Rewrite(ctx context.Context, stale func(string, []byte) bool, f
 	return n, err
 }
 
-// TestAResealingInTwoParts is in the audit trail, once, when it is done.
+// TestAResealingInTwoParts is in the audit trail, once, when it is done: in one process or in two.
 func TestAResealingInTwoParts(t *testing.T) {
 	var lines bytes.Buffer
 	log := slog.New(slog.NewTextHandler(t.Output(), nil))
@@ -62,6 +62,27 @@ func TestAResealingInTwoParts(t *testing.T) {
 	}
 	if strings.Count(lines.String(), `"operation":"reseal"`) != 1 {
 		t.Errorf("the trail has %s", &lines)
+	}
+
+	// A process that seals all, and ends before it says so.
+	file, err := seal.Rotate(k.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.keys.Use(file.Keys...)
+	if n, err := st.Reseal(t.Context()); err != nil || n == 0 {
+		t.Errorf("%d records were sealed: %v", n, err)
+	}
+	if k, err = o.openKeys(t.Context(), engine, log, trail); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := k.look(t.Context(), st); err != nil {
+			t.Error(err)
+		}
+	}
+	if strings.Count(lines.String(), `"operation":"reseal"`) != 2 {
+		t.Errorf("after a restart the trail has %s", &lines)
 	}
 }
 

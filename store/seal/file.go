@@ -112,9 +112,9 @@ func Rotate(path string) (f File, err error) {
 // errKept ends a change of a file that is not made.
 var errKept = errors.New("the file stays as it is")
 
-// Retire leaves the first key of a file alone: all is sealed with it. A file that has another first key by now stays as it is.
-func Retire(path string, sealed ID) error {
-	err := durable.Replace(path, func(old []byte) ([]byte, error) {
+// Retire leaves the first key of a file alone: all is sealed with it. It tells whether others were there. A file that has another first key by now stays as it is.
+func Retire(path string, sealed ID) (retired bool, err error) {
+	err = durable.Replace(path, func(old []byte) ([]byte, error) {
 		f, err := parseFile(old)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
@@ -125,7 +125,7 @@ func Retire(path string, sealed ID) error {
 		return File{Keys: f.Keys[:1]}.text(), nil
 	})
 	if errors.Is(err, errKept) {
-		return nil
+		return false, nil
 	}
-	return err
+	return err == nil, err
 }

@@ -43,11 +43,11 @@ func TestALifeOfAKeyFile(t *testing.T) {
 	if second := read(); len(second.Keys) != 2 || second.Keys[0] != rotated.Keys[0] || second.Keys[1] != first.Keys[0] || !second.Unsealed {
 		t.Errorf("rotated it has %v", second)
 	}
-	if err := Retire(path, first.Keys[0].ID()); err != nil || len(read().Keys) != 2 {
+	if _, err := Retire(path, first.Keys[0].ID()); err != nil || len(read().Keys) != 2 {
 		t.Errorf("when all is sealed with what is not the first key: %v, %v", err, read())
 	}
 	for range 2 {
-		if err := Retire(path, rotated.Keys[0].ID()); err != nil {
+		if _, err := Retire(path, rotated.Keys[0].ID()); err != nil {
 			t.Fatal(err)
 		}
 		if last := read(); len(last.Keys) != 1 || last.Keys[0] != rotated.Keys[0] || last.Unsealed {
