@@ -12,7 +12,7 @@ import (
 // rotatePoll is how often it is looked whether the server is done.
 const rotatePoll = 100 * time.Millisecond
 
-// RotateKey puts a new key first in the key file. The server that reads it seals all with that, and removes the others when it is done; for
+// RotateKey puts a new key first in the key file, and a copy of what that was beside it, named by its key: backups need that. The server that reads it seals all with that, and removes the others when it is done; for
 // which this waits so long, or not at all for 0. It tells w what happened.
 func (o *Options) RotateKey(ctx context.Context, wait time.Duration, w io.Writer) error {
 	path := o.secretKeys()
@@ -23,12 +23,16 @@ func (o *Options) RotateKey(ctx context.Context, wait time.Duration, w io.Writer
 	if err != nil {
 		return fmt.Errorf("--secret-key-file: %w", err)
 	}
+	kept := fmt.Sprintf("%s.%s", path, before.Keys[0].ID())
+	if err := before.Save(kept); err != nil {
+		return fmt.Errorf("--secret-key-file: %w", err)
+	}
 	file, err := seal.Rotate(path)
 	if err != nil {
 		return fmt.Errorf("--secret-key-file: %w", err)
 	}
 	current := file.Keys[0].ID()
-	if _, err := fmt.Fprintf(w, "%s: the new key is %s; backups that were made before need %s\n", path, current, before.Keys[0].ID()); err != nil {
+	if _, err := fmt.Fprintf(w, "%s: the new key is %s\n%s: has the key of before. Move it to where it is safe, or remove it when no backup needs it\n", path, current, kept); err != nil {
 		return err
 	}
 	if wait == 0 {

@@ -67,6 +67,7 @@ func (o *Options) openKeys(ctx context.Context, engine store.Engine, log *slog.L
 	}
 	k.keys = seal.NewKeys(file.Keys...)
 	k.keys.TakeUnsealed(file.Unsealed)
+	k.needed = file.Keys
 	k.behind = len(file.Keys) > 1 || file.Unsealed
 	return k, nil
 }
@@ -126,7 +127,8 @@ type keeper struct {
 	log    *slog.Logger
 	trail  *audit.Trail
 	seen   os.FileInfo // the file when it was last read
-	behind bool        // something may be sealed with another key
+	needed []seal.Key  // that something may be sealed with
+	behind bool        // something may be sealed with another than the first
 	// How many records were sealed anew since the store was sealed with one key: also by what ended with an error after that.
 	resealed int
 }
@@ -155,18 +157,8 @@ func (k *keeper) run(ctx context.Context, st *store.Store) {
 
 // look brings keys and store to what the file says.
 func (k *keeper) look(ctx context.Context, st *store.Store) error {
-	if now, err := os.Stat(k.path); err != nil || !durable.Same(k.seen, now) {
-		if err != nil {
-			return err
-		}
-		file, err := seal.ReadFile(k.path)
-		if err != nil {
-			return err
-		}
-		before := k.keys.Current()
-		k.keys.Use(file.Keys...) // those of before still open what is not sealed anew yet
-		k.seen, k.behind = now, k.behind || len(file.Keys) > 1 || before != k.keys.Current()
-		k.log.Info("the key file was read", "file", k.path, "key", k.keys.Current())
+	if err := k.read(); err != nil {
+		return err
 	}
 	if !k.behind {
 		return nil
@@ -177,6 +169,7 @@ func (k *keeper) look(ctx context.Context, st *store.Store) error {
 	if err != nil {
 		return err
 	}
+	k.needed = slices.DeleteFunc(slices.Clone(k.needed), func(key seal.Key) bool { return key.ID() != current })
 	k.behind = false // what is not sealed is taken until the end of the process: there may be readers of a state that had it
 	k.log.Info("the store is sealed with one key", "key", current, "resealed", k.resealed)
 	done := func() {
@@ -193,5 +186,33 @@ func (k *keeper) look(ctx context.Context, st *store.Store) error {
 		done()
 	}
 	k.resealed = 0
+	return nil
+}
+
+// read reads the file when it changed. Nothing is sealed with a key that is not on the disk, nor while one that is needed is not there: whatever
+// happens, the next process can go on.
+func (k *keeper) read() error {
+	now, err := os.Stat(k.path)
+	if err != nil || durable.Same(k.seen, now) {
+		return err
+	}
+	file, err := seal.ReadFile(k.path)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(k.needed, func(key seal.Key) bool { return !slices.Contains(file.Keys, key) }) {
+		if file, err = seal.Keep(k.path, k.needed...); err != nil {
+			return fmt.Errorf("the key %s, which the store is sealed with, is not in the file and cannot be put there: %w", k.keys.Current(), err)
+		}
+		if now, err = os.Stat(k.path); err != nil {
+			return err
+		}
+	} else if err := durable.Sync(k.path); err != nil {
+		return err
+	}
+	k.keys.Use(file.Keys...) // those of before still open what somebody reads
+	k.behind = k.behind || len(file.Keys) > 1
+	k.seen, k.needed = now, file.Keys
+	k.log.Info("the key file was read", "file", k.path, "key", k.keys.Current())
 	return nil
 }

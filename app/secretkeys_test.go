@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,6 +84,40 @@ func TestAResealingInTwoParts(t *testing.T) {
 	}
 	if strings.Count(lines.String(), `"operation":"reseal"`) != 2 {
 		t.Errorf("after a restart the trail has %s", &lines)
+	}
+}
+
+// TestAFileWithoutTheKeyInUse gets it back before anything is sealed with the new one: the process may end before all is.
+func TestAFileWithoutTheKeyInUse(t *testing.T) {
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
+	engine := &noRoom{Engine: memory.New(store.DefaultHistory)}
+	t.Cleanup(func() { _ = engine.Close() })
+	o := Options{SecretKeyFile: filepath.Join(t.TempDir(), "key")}
+	k, err := o.openKeys(t.Context(), engine, log, audit.New(audit.Options{Log: log}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := store.New(engine, store.Options{Keys: k.keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := st.CreateExecutor(t.Context(), &executor.ExecutorConfig{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	old, next := k.needed[0], seal.NewKey()
+	for _, want := range [][]seal.Key{{next, old}, {next}} { // the first time it comes half way
+		if err := (seal.File{Keys: []seal.Key{next}}).Save(k.path); err != nil {
+			t.Fatal(err)
+		}
+		if err := k.look(t.Context(), st); (err == nil) != (len(want) == 1) {
+			t.Error(err)
+		}
+		if file, err := seal.ReadFile(k.path); err != nil || !slices.Equal(file.Keys, want) {
+			t.Errorf("the file has %v, want %v: %v", file.Keys, want, err)
+		}
+	}
+	if k.keys.Current() != next.ID() || !slices.Equal(k.needed, []seal.Key{next}) {
+		t.Errorf("the key in use is %s, and needed are %v", k.keys.Current(), k.needed)
 	}
 }
 

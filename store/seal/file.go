@@ -109,6 +109,26 @@ func Rotate(path string) (f File, err error) {
 	})
 }
 
+// Save writes a key file as a whole, with mode 0600 where there was none.
+func (f File) Save(path string) error {
+	return durable.Replace(path, func([]byte) ([]byte, error) { return f.text(), nil })
+}
+
+// Keep puts keys behind the others of a file, in so far as it does not have them, and answers what it has then.
+func Keep(path string, keys ...Key) (f File, err error) {
+	return f, durable.Replace(path, func(old []byte) ([]byte, error) {
+		if f, err = parseFile(old); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		for _, key := range keys {
+			if !slices.Contains(f.Keys, key) {
+				f.Keys = append(f.Keys, key)
+			}
+		}
+		return f.text(), nil
+	})
+}
+
 // errKept ends a change of a file that is not made.
 var errKept = errors.New("the file stays as it is")
 

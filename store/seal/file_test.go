@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -53,6 +54,26 @@ func TestALifeOfAKeyFile(t *testing.T) {
 		if last := read(); len(last.Keys) != 1 || last.Keys[0] != rotated.Keys[0] || last.Unsealed {
 			t.Errorf("in the end it has %v", last)
 		}
+	}
+}
+
+// TestKeysAreKept behind those that a file has; a copy has them all.
+func TestKeysAreKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	first, second, third := NewKey(), NewKey(), NewKey()
+	if err := (File{Keys: []Key{first}, Unsealed: true}).Save(path); err != nil {
+		t.Fatal(err)
+	}
+	want := []Key{first, second, third}
+	kept, err := Keep(path, second, first, third)
+	if err != nil || !slices.Equal(kept.Keys, want) || !kept.Unsealed {
+		t.Errorf("kept are %v: %v", kept, err)
+	}
+	if f, err := ReadFile(path); err != nil || !slices.Equal(f.Keys, want) || !f.Unsealed {
+		t.Errorf("the file has %v: %v", f, err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("its mode is %v: %v", info.Mode(), err)
 	}
 }
 
