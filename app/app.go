@@ -27,8 +27,9 @@ import (
 	"github.com/vmexecutor/config-server/vm/vsphere/simulator"
 )
 
-// stopLimit is how long a stop waits for requests that are under way.
-const stopLimit = 10 * time.Second
+// stopLimit is how long a stop waits for requests that are under way: longer than a push takes whose outcome vSphere did not tell at once, and
+// which is seen when the driver asks again.
+const stopLimit = 20 * time.Second
 
 // Run serves until ctx ends, then stops in order: streams end, requests finish, pushes stop at a safe point,
 // the store closes. An error says what kept the server from starting, or broke it.
