@@ -56,7 +56,7 @@ func (o *Options) openKeys(ctx context.Context, engine store.Engine, log *slog.L
 	switch {
 	case err == nil:
 		err = canOpen(k.path, file, with, unsealed)
-	case len(with) > 0:
+	case errors.Is(err, fs.ErrNotExist):
 		err = fmt.Errorf("%w: the store is sealed with the key %s, without which it cannot be read", err, anyOf(with))
 	}
 	if err != nil {
