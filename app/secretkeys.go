@@ -68,8 +68,10 @@ func (o *Options) openKeys(ctx context.Context, engine store.Engine, log *slog.L
 	k.keys = seal.NewKeys(file.Keys...)
 	k.keys.TakeUnsealed(file.Unsealed)
 	k.needed = file.Keys
-	k.behind = len(file.Keys) > 1 || file.Unsealed
-	return k, nil
+	if k.behind = len(file.Keys) > 1 || file.Unsealed; k.behind { // by somebody, while no server ran
+		err = durable.Sync(k.path)
+	}
+	return k, err
 }
 
 // opens says why the key file does not open a backup, which has the newest format.
