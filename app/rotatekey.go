@@ -12,8 +12,9 @@ import (
 // rotatePoll is how often it is looked whether the server is done.
 const rotatePoll = 100 * time.Millisecond
 
-// RotateKey puts a new key first in the key file, and a copy of what that was beside it, named by its key: backups need that. The server that reads it seals all with that, and removes the others when it is done; for
-// which this waits so long, or not at all for 0. It tells w what happened.
+// RotateKey puts a new key first in the key file, and a copy of what that was beside it, named by its key: backups need that. The server
+// that reads the file seals all with the new key, and removes the others when it is done; for which this waits so long, or not at all for 0. It tells
+// w what happened.
 func (o *Options) RotateKey(ctx context.Context, wait time.Duration, w io.Writer) error {
 	path := o.secretKeys()
 	before, err := seal.ReadFile(path)

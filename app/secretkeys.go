@@ -174,18 +174,12 @@ func (k *keeper) look(ctx context.Context, st *store.Store) error {
 	k.needed = slices.DeleteFunc(slices.Clone(k.needed), func(key seal.Key) bool { return key.ID() != current })
 	k.behind = false // what is not sealed is taken until the end of the process: there may be readers of a state that had it
 	k.log.Info("the store is sealed with one key", "key", current, "resealed", k.resealed)
-	done := func() {
-		k.trail.Write(&audit.Entry{Actor: audit.Server, Role: audit.Server, Operation: "reseal", Outcome: audit.Done})
-	}
-	if k.resealed > 0 {
-		done()
-	}
 	retired, err := seal.Retire(k.path, current)
-	switch {
-	case err != nil: // it may be on a disk that cannot be written to
+	if err != nil { // it may be on a disk that cannot be written to
 		k.log.Info("keys that are not needed any more stay in the file", "file", k.path, "error", err)
-	case retired && k.resealed == 0: // a process before this one sealed it, and came no further
-		done()
+	}
+	if k.resealed > 0 || retired { // or a process before this one sealed it, and came no further
+		k.trail.Write(&audit.Entry{Actor: audit.Server, Role: audit.Server, Operation: "reseal", Outcome: audit.Done})
 	}
 	k.resealed = 0
 	return nil

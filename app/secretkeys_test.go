@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -31,15 +32,13 @@ func (e *noRoom) Rewrite(ctx context.Context, stale func(string, []byte) bool, f
 	return n, err
 }
 
-// TestAResealingInTwoParts is in the audit trail, once, when it is done: in one process or in two.
-func TestAResealingInTwoParts(t *testing.T) {
-	var lines bytes.Buffer
-	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	trail := audit.New(audit.Options{File: &lines, Log: log})
-	engine := &noRoom{Engine: memory.New(store.DefaultHistory)}
+// kept is a store with its keeper, and what both were made with. Audit lines go to trail.
+func kept(t *testing.T, engine store.Engine, trail io.Writer) (Options, *keeper, *store.Store) {
+	t.Helper()
 	t.Cleanup(func() { _ = engine.Close() })
+	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	o := Options{SecretKeyFile: filepath.Join(t.TempDir(), "key")}
-	k, err := o.openKeys(t.Context(), engine, log, trail)
+	k, err := o.openKeys(t.Context(), engine, log, audit.New(audit.Options{File: trail, Log: log}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,6 +46,14 @@ func TestAResealingInTwoParts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return o, k, st
+}
+
+// TestAResealingInTwoParts is in the audit trail, once, when it is done: in one process or in two.
+func TestAResealingInTwoParts(t *testing.T) {
+	var lines bytes.Buffer
+	engine := &noRoom{Engine: memory.New(store.DefaultHistory)}
+	o, k, st := kept(t, engine, &lines)
 	if _, err := st.CreateExecutor(t.Context(), &executor.ExecutorConfig{}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +81,7 @@ func TestAResealingInTwoParts(t *testing.T) {
 	if n, err := st.Reseal(t.Context()); err != nil || n == 0 {
 		t.Errorf("%d records were sealed: %v", n, err)
 	}
-	if k, err = o.openKeys(t.Context(), engine, log, trail); err != nil {
+	if k, err = o.openKeys(t.Context(), engine, k.log, k.trail); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -89,18 +96,7 @@ func TestAResealingInTwoParts(t *testing.T) {
 
 // TestAFileWithoutTheKeyInUse gets it back before anything is sealed with the new one: the process may end before all is.
 func TestAFileWithoutTheKeyInUse(t *testing.T) {
-	log := slog.New(slog.NewTextHandler(t.Output(), nil))
-	engine := &noRoom{Engine: memory.New(store.DefaultHistory)}
-	t.Cleanup(func() { _ = engine.Close() })
-	o := Options{SecretKeyFile: filepath.Join(t.TempDir(), "key")}
-	k, err := o.openKeys(t.Context(), engine, log, audit.New(audit.Options{Log: log}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	st, err := store.New(engine, store.Options{Keys: k.keys})
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, k, st := kept(t, &noRoom{Engine: memory.New(store.DefaultHistory)}, io.Discard)
 	if _, err := st.CreateExecutor(t.Context(), &executor.ExecutorConfig{}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -123,9 +119,7 @@ func TestAFileWithoutTheKeyInUse(t *testing.T) {
 
 // TestReadersOfWhatWasNotSealed come to their end, though all was sealed meanwhile.
 func TestReadersOfWhatWasNotSealed(t *testing.T) {
-	log := slog.New(slog.NewTextHandler(t.Output(), nil))
 	engine := memory.New(store.DefaultHistory)
-	t.Cleanup(func() { _ = engine.Close() })
 	var ops []store.Op
 	for _, id := range []string{"a", "b"} {
 		ops = append(ops, store.Op{Key: "executor/" + id, Value: []byte(`{"format":1,"config":{"id":"` + id + `"}}`)})
@@ -133,17 +127,9 @@ func TestReadersOfWhatWasNotSealed(t *testing.T) {
 	if _, err := engine.Commit(t.Context(), store.Txn{Ops: ops, Event: []byte("{}")}); err != nil {
 		t.Fatal(err)
 	}
-	o := Options{SecretKeyFile: filepath.Join(t.TempDir(), "key")}
-	k, err := o.openKeys(t.Context(), engine, log, audit.New(audit.Options{Log: log}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	st, err := store.New(engine, store.Options{Keys: k.keys})
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, k, st := kept(t, engine, io.Discard)
 	read := 0
-	_, err = st.Executors(t.Context(), func(*store.Executor) {
+	_, err := st.Executors(t.Context(), func(*store.Executor) {
 		read++
 		if err := k.look(t.Context(), st); err != nil {
 			t.Error(err)

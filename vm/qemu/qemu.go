@@ -38,11 +38,11 @@ type Observer interface {
 	GuestRefused(r Refusal)
 }
 
-// Refusal says what a guest was refused. It holds nothing that the guest wrote.
+// Refusal says what a guest was refused. It holds no value.
 type Refusal struct {
 	Executor string
 	Reason   string // one of RefusalReasons
-	Key      string // that it may not set, when it is one of the schema's
+	Key      string // that it may not set, when it fits the schema; names of entries in it are as the guest wrote them
 }
 
 // How a set can end.
