@@ -85,7 +85,7 @@ func init() {
     },
     "/v1/backup": {
       "get": {
-        "description": "All that the server holds at one revision, secrets too, as the file that ` + "`" + `config-server restore` + "`" + ` takes. Changes go on meanwhile. A copy that ends early is not whole: it is shorter than its\n` + "`" + `Content-Length` + "`" + ` says. A client that takes less than 1 MiB in 30 seconds is cut off. 501 when the server keeps its data in memory alone.\n",
+        "description": "All that the server holds at one revision, as the file that ` + "`" + `config-server restore` + "`" + ` takes: sealed, with the key that is in use then. Changes go on meanwhile. A copy that ends early is not whole: it is shorter than its\n` + "`" + `Content-Length` + "`" + ` says. A client that takes less than 1 MiB in 30 seconds is cut off. 501 when the server keeps its data in memory alone.\n",
         "produces": [
           "application/octet-stream"
         ],
@@ -3952,7 +3952,7 @@ func init() {
     },
     "/v1/backup": {
       "get": {
-        "description": "All that the server holds at one revision, secrets too, as the file that ` + "`" + `config-server restore` + "`" + ` takes. Changes go on meanwhile. A copy that ends early is not whole: it is shorter than its\n` + "`" + `Content-Length` + "`" + ` says. A client that takes less than 1 MiB in 30 seconds is cut off. 501 when the server keeps its data in memory alone.\n",
+        "description": "All that the server holds at one revision, as the file that ` + "`" + `config-server restore` + "`" + ` takes: sealed, with the key that is in use then. Changes go on meanwhile. A copy that ends early is not whole: it is shorter than its\n` + "`" + `Content-Length` + "`" + ` says. A client that takes less than 1 MiB in 30 seconds is cut off. 501 when the server keeps its data in memory alone.\n",
         "produces": [
           "application/octet-stream"
         ],

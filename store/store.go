@@ -1,7 +1,7 @@
 // Package store holds executors, container networks and VM bindings: typed, validated, under one
 // revision for every commit, with one feed of what happened. It is the truth about configuration.
 //
-// The store itself is written once, above a small Engine; store/bolt is the embedded one. Packages push,
+// The store itself is written once, above a small Engine; store/bolt is the embedded one. Records reach an engine sealed (store/seal). Packages push,
 // handlers and app use it; it imports the domain and the codec.
 package store
 

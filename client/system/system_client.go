@@ -109,7 +109,7 @@ type ClientService interface {
 
 // GetBackup copies the store.
 //
-// All that the server holds at one revision, secrets too, as the file that `config-server restore` takes. Changes go on meanwhile. A copy that ends early is not whole: it is shorter than its
+// All that the server holds at one revision, as the file that `config-server restore` takes: sealed, with the key that is in use then. Changes go on meanwhile. A copy that ends early is not whole: it is shorter than its
 // `Content-Length` says. A client that takes less than 1 MiB in 30 seconds is cut off. 501 when the server keeps its data in memory alone.
 // .
 //
@@ -130,7 +130,7 @@ func (a *Client) GetBackup(params *GetBackupParams, writer io.Writer, opts ...Cl
 
 // GetBackupContext copies the store.
 //
-// All that the server holds at one revision, secrets too, as the file that `config-server restore` takes. Changes go on meanwhile. A copy that ends early is not whole: it is shorter than its
+// All that the server holds at one revision, as the file that `config-server restore` takes: sealed, with the key that is in use then. Changes go on meanwhile. A copy that ends early is not whole: it is shorter than its
 // `Content-Length` says. A client that takes less than 1 MiB in 30 seconds is cut off. 501 when the server keeps its data in memory alone.
 // .
 //
