@@ -363,32 +363,26 @@ func texts(node any) func(yield func(set func(string) func()) bool) {
 }
 
 func eachText(node any, yield func(func(string) func()) bool) bool {
+	visit := func(value any, put func(string)) bool {
+		was, is := value.(string)
+		if !is {
+			return eachText(value, yield)
+		}
+		return yield(func(text string) func() {
+			put(text)
+			return func() { put(was) }
+		})
+	}
 	switch node := node.(type) {
 	case map[string]any:
 		for key, value := range node {
-			if _, is := value.(string); is {
-				set := func(text string) func() {
-					node[key] = text
-					return func() { node[key] = value }
-				}
-				if !yield(set) {
-					return false
-				}
-			} else if !eachText(value, yield) {
+			if !visit(value, func(text string) { node[key] = text }) {
 				return false
 			}
 		}
 	case []any:
 		for i, value := range node {
-			if _, is := value.(string); is {
-				set := func(text string) func() {
-					node[i] = text
-					return func() { node[i] = value }
-				}
-				if !yield(set) {
-					return false
-				}
-			} else if !eachText(value, yield) {
+			if !visit(value, func(text string) { node[i] = text }) {
 				return false
 			}
 		}
