@@ -55,14 +55,15 @@ func (r *Reconciler) empty(ctx context.Context, driver vm.Driver, c class, insta
 		if err != nil {
 			return err
 		}
-		delta := extraconfig.Diff(r.Store.Codec().Parse(state.Keys), extraconfig.KeySet{})
+		observed := r.Store.Codec().Parse(state.Keys)
+		delta := extraconfig.Diff(observed, extraconfig.KeySet{})
 		if delta.Empty() {
 			return nil
 		}
 		if err := r.gate.wait(ctx, c); err != nil {
 			return err
 		}
-		err = r.apply(ctx, driver, instance, vm.Change{Delete: delta.Delete, Version: state.Version})
+		err = r.apply(ctx, driver, instance, vm.Change{Delete: delta.Delete, Version: state.Version, Forget: forgets(state, observed, delta)})
 		if err != nil && !errors.Is(err, vm.ErrConflict) {
 			return err
 		}

@@ -26,11 +26,12 @@ var errOutage = errors.New("not asked again")
 type outcome struct {
 	seen         bool          // the VM was seen to hold what it should
 	again        time.Duration // when to look again: a guest may still be writing
+	applied      bool          // the VM was changed
 	set, deleted int
 }
 
 func (o outcome) result() Result {
-	if o.set+o.deleted > 0 {
+	if o.applied {
 		return ResultApplied
 	}
 	return ResultUnchanged
@@ -134,8 +135,12 @@ func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, j job, e *sto
 		if err != nil {
 			return done, err
 		}
+		if err := l.refuseSecrets(); err != nil {
+			return done, err
+		}
 		delta := l.delta()
-		if delta.Empty() && len(l.held) == 0 {
+		change := l.change(delta)
+		if change.Empty() && len(l.held) == 0 {
 			if _, err := r.confirm(ctx, l); err != nil {
 				return done, err
 			}
@@ -146,7 +151,7 @@ func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, j job, e *sto
 		if err := r.noteDrift(ctx, j.task, l, l.drifted(delta, r.table.get(j.task).was(l.e.Binding))); err != nil {
 			return done, err
 		}
-		if delta.Empty() {
+		if change.Empty() {
 			done.again = l.wait // the guest may still be writing
 			return done, nil
 		}
@@ -159,7 +164,8 @@ func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, j job, e *sto
 				return done, err
 			}
 		}
-		err = r.apply(ctx, driver, e.Binding.Instance, vm.Change{Set: delta.Set, Delete: delta.Delete, Version: l.state.Version, Revision: e.Revision})
+		change.Revision = e.Revision
+		err = r.apply(ctx, driver, e.Binding.Instance, change)
 		switch {
 		case errors.Is(err, vm.ErrConflict):
 			before = nil
@@ -167,7 +173,7 @@ func (r *Reconciler) settle(ctx context.Context, driver vm.Driver, j job, e *sto
 		case err != nil:
 			return done, err
 		}
-		done.set, done.deleted = done.set+len(delta.Set), done.deleted+len(delta.Delete)
+		done.applied, done.set, done.deleted = true, done.set+len(delta.Set), done.deleted+len(delta.Delete)
 		r.Logger.Debug("pushed", "executor", e.Config.ID, "revision", e.Revision, "set", len(delta.Set), "deleted", len(delta.Delete))
 		if e, err = r.confirm(ctx, l); err != nil {
 			return done, err
@@ -217,7 +223,7 @@ func (r *Reconciler) synced(driver vm.Driver, key task, l *look, done outcome, b
 	r.table.update(key, func(row *row) {
 		row.PushedRevision = l.e.Revision
 		row.behind, row.drifting, row.inOrder = false, nil, &seen
-		if done.set+done.deleted > 0 {
+		if done.applied {
 			row.LastPush = &LastPush{At: time.Now(), KeysSet: done.set, KeysDeleted: done.deleted, Duration: time.Since(begun)}
 		}
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strconv"
 
@@ -104,6 +105,23 @@ func (m *model) clientExecs(id string, _ *box) {
 			c.Execs = map[string]*executor.SessionConfig{}
 		}
 		c.Execs[fmt.Sprint("e", m.n)] = &executor.SessionConfig{Cmd: executor.Cmd{Path: "/bin/sh"}}
+	})
+}
+
+// clientSecrets gives one of two mounts credentials, changes them, or takes them away.
+func (m *model) clientSecrets(id string, _ *box) {
+	m.n++
+	source := executor.Source{Scheme: "nfs", Host: "nas", Path: "/export"}
+	if m.rng.IntN(3) > 0 {
+		source.User = url.UserPassword("user", fmt.Sprint("HIDDEN", m.n))
+	}
+	mount := []string{"data", "logs"}[m.rng.IntN(2)]
+	m.did("client sets mount %s of %s, with credentials: %v", mount, id, source.User != nil)
+	m.update(id, func(c *executor.ExecutorConfig) {
+		if c.Mounts == nil {
+			c.Mounts = map[string]executor.MountSpec{}
+		}
+		c.Mounts[mount] = executor.MountSpec{Source: source, Path: "/" + mount}
 	})
 }
 

@@ -209,7 +209,7 @@ func (m *model) checkQuiet(id string) {
 	b := m.hv.boxes[e.Binding.Instance]
 	state := m.hv.State(b.instance)
 	boot := "vsphere/" + b.instance + "/" + state.Boot
-	want := *e
+	there := *e
 	config := *e.Config
 	config.Execs = maps.Clone(config.Execs)
 	for exec, c := range config.Execs {
@@ -223,13 +223,20 @@ func (m *model) checkQuiet(id string) {
 		}
 		delete(config.Execs, exec)
 	}
-	want.Config = &config
-	keys, err := m.store.KeySet(&want)
+	there.Config = &config
+	keys, err := m.store.KeySet(&there)
 	if err != nil {
 		m.fail("%v", err)
 	}
 	if d := extraconfig.Diff(m.store.Codec().Parse(state.Keys), keys); !d.Empty() {
 		m.fail("%s: %s differs: set %v, delete %v", id, b.name, d.Set, d.Delete)
+	}
+	want, has := "", m.hv.SecretKey(b.instance)
+	if hasSecret(keys) {
+		want = string(e.SecretKey)
+	}
+	if has != want {
+		m.fail("%s: %s has secrets: %v; the guest has the key: %v, and another one: %v", id, b.name, want != "", has == want, has != "")
 	}
 	m.checkNothingLost(e, b)
 }

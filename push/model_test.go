@@ -158,12 +158,12 @@ func (m *model) run(steps int) {
 func (m *model) act() {
 	id := m.ids[m.rng.IntN(len(m.ids))]
 	b := m.hv.boxes[m.vms[m.rng.IntN(len(m.vms))]]
-	roll := m.rng.IntN(94)
+	roll := m.rng.IntN(100)
 	for _, a := range []struct {
 		odds int
 		act  func(id string, b *box)
 	}{
-		{12, m.clientConfigures}, {12, m.clientReports}, {8, m.clientExecs}, {3, m.clientBinds},
+		{12, m.clientConfigures}, {12, m.clientReports}, {8, m.clientExecs}, {6, m.clientSecrets}, {3, m.clientBinds},
 		{26, m.guestWrites}, {8, m.guestTears}, {8, m.operatorDrifts}, {8, m.operatorTurns}, {4, m.snapshots}, {2, m.restart}, {3, m.weather},
 	} {
 		if roll -= a.odds; roll < 0 {

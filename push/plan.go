@@ -16,9 +16,10 @@ type Plan struct {
 	Revision  uint64 // the executor's
 	Set       []extraconfig.Pair
 	Delete    []string
-	Unchanged int // keys that stay as they are
-	Bytes     int // of the keys and values that would be sent
-	Calls     int // changes of the VM: one, or none when nothing differs
+	Unchanged int  // keys that stay as they are
+	Bytes     int  // of the keys and values that would be sent
+	SecretKey bool // the key that opens secrets is given to the guest, or taken away
+	Calls     int  // changes of the VM: one, or none when nothing differs
 }
 
 // VMError is a failure on the VM's side: it cannot be found, reached, or be ours. The status of the
@@ -42,7 +43,11 @@ func (r *Reconciler) Plan(ctx context.Context, id string) (Plan, error) {
 		}
 	}
 	l.held, _ = r.table.get(task{executor: id}).hold(l.torn, now, r.TornWait)
+	if err := l.refuseSecrets(); err != nil {
+		return Plan{}, &VMError{err}
+	}
 	delta := l.delta()
+	change := l.change(delta)
 	p := Plan{Revision: l.e.Revision, Set: delta.Set, Delete: delta.Delete, Unchanged: l.desired.Len() - len(delta.Set)}
 	for _, pair := range delta.Set {
 		p.Bytes += len(pair.Key) + len(pair.Value)
@@ -50,7 +55,8 @@ func (r *Reconciler) Plan(ctx context.Context, id string) (Plan, error) {
 	for _, key := range delta.Delete {
 		p.Bytes += len(key)
 	}
-	if !delta.Empty() {
+	p.SecretKey = len(change.SecretKey) > 0 || change.Forget
+	if !change.Empty() {
 		p.Calls = 1
 	}
 	return p, nil

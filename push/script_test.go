@@ -129,6 +129,20 @@ var commands = map[string]func(s *script, args []string) error{
 		s.driver.Do(vmfake.InstanceOf(a[0]), (*vmfake.VM).Revert)
 		return nil
 	},
+	// erases VM: a power-off erases what was changed while the VM ran. ovf VM own|none: whether its OVF environment is in the way of a
+	// secret key.
+	"erases": func(s *script, a []string) error {
+		s.driver.Do(vmfake.InstanceOf(a[0]), func(v *vmfake.VM) { v.Erases = true })
+		return nil
+	},
+	"ovf": func(s *script, a []string) error {
+		s.driver.Do(vmfake.InstanceOf(a[0]), func(v *vmfake.VM) {
+			if v.NoSecrets = ""; a[1] == "own" {
+				v.NoSecrets = "the VM has its own OVF environment"
+			}
+		})
+		return nil
+	},
 	// fail OP ERROR [TIMES]: calls of a kind fail; lost is a change that is made, and whose answer is not received. heal.
 	"fail": func(s *script, a []string) error { return s.fault(a) },
 	"heal": func(s *script, _ []string) error { s.driver.failing(nil); return nil },
@@ -164,6 +178,23 @@ var commands = map[string]func(s *script, args []string) error{
 		got := s.driver.changes()
 		if len(got) != 1 || !maps.Equal(got[0].set, want.Keys) || !slices.Equal(got[0].deleted, deleted) {
 			return fmt.Errorf("changes were %v", got)
+		}
+		return nil
+	},
+	// opens VM ID|nothing: whose secrets the guest can open. given N: so many changes gave a secret key since the last question.
+	"opens": func(s *script, a []string) error {
+		key, want := s.driver.SecretKey(vmfake.InstanceOf(a[0])), ""
+		if a[1] != "nothing" {
+			want = string(s.executor(a[1]).SecretKey)
+		}
+		if key != want {
+			return fmt.Errorf("it has the key: %v, and another one: %v", key == want, key != "")
+		}
+		return nil
+	},
+	"given": func(s *script, a []string) error {
+		if got := s.driver.keysGiven(); strconv.Itoa(got) != a[0] {
+			return fmt.Errorf("there were %d", got)
 		}
 		return nil
 	},

@@ -15,6 +15,7 @@ type stage struct {
 
 	mu      sync.Mutex
 	applied []applied
+	given   int // changes that brought a secret key
 	looked  int // calls of Observe that were answered
 }
 
@@ -41,6 +42,9 @@ func newStage() *stage {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			s.applied = append(s.applied, a)
+			if len(c.SecretKey) > 0 {
+				s.given++
+			}
 		},
 	})
 	return s
@@ -71,6 +75,14 @@ func (s *stage) looks() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.looked
+}
+
+// keysGiven gives how many changes brought a secret key since the last call.
+func (s *stage) keysGiven() (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, s.given = s.given, 0
+	return n
 }
 
 // changes gives the changes made since the last call.

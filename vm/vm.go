@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/extraconfig"
 )
 
@@ -46,6 +47,9 @@ type State struct {
 	// Booting says that the VM is on, and that its guest has not told yet which boot this is: what belongs to one boot waits
 	// until Epoch can be trusted. Only a Host knows.
 	Booting bool
+	// NoSecrets is why the guest cannot be given the key that opens secrets, as a sentence that begins with "the VM"; empty when
+	// it can.
+	NoSecrets string
 }
 
 // Change is what one Apply does to a VM.
@@ -60,10 +64,17 @@ type Change struct {
 	Version string
 	// Revision is the executor's that the change leads to.
 	Revision uint64
+	// SecretKey, where it is not empty, is given to the guest: it opens the executor's secret pairs. No State shows it, so that
+	// nobody can see whether the guest has it. A Host does nothing with it, it was given the key when the VM was attached.
+	SecretKey executor.Secret
+	// Forget takes the secret key away: there is nothing left to open.
+	Forget bool
 }
 
 // Empty reports whether there is nothing to do.
-func (c Change) Empty() bool { return len(c.Set) == 0 && len(c.Delete) == 0 }
+func (c Change) Empty() bool {
+	return len(c.Set) == 0 && len(c.Delete) == 0 && len(c.SecretKey) == 0 && !c.Forget
+}
 
 // The errors that a caller acts on. A driver wraps them in a sentence that an operator can read.
 var (

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/guest"
 	"github.com/vmexecutor/config-server/vm/qemu"
 )
@@ -156,6 +157,15 @@ func (g *inside) Read(t *testing.T) map[string]string {
 			}
 		}
 	}
+}
+
+func (g *inside) Config(t *testing.T) *executor.ExecutorConfig {
+	t.Helper()
+	view, err := g.client.Snapshot(t.Context())
+	must(t, err)
+	config, err := view.Config()
+	must(t, err)
+	return config
 }
 
 // plain gives the values of a view; secrets stay sealed.

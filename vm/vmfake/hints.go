@@ -2,7 +2,6 @@ package vmfake
 
 import (
 	"context"
-	"maps"
 	"time"
 
 	"github.com/vmexecutor/config-server/vm"
@@ -14,7 +13,7 @@ type watcher struct{ hint func(instance string) }
 func (h *Hypervisor) changed(v *VM) {
 	v.version++
 	if v.power == vm.PowerOff {
-		v.persistent = maps.Clone(v.Keys)
+		v.Keep()
 	}
 	if h.Changed != nil {
 		h.Changed(v)

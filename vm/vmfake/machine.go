@@ -10,21 +10,42 @@ import (
 
 // VM is one. Its methods, and what is not marked otherwise, are for the function that Do calls.
 type VM struct {
-	Instance string            // never changes
-	Name     string            // what Resolve finds it by
-	Keys     map[string]string // as they are now
-	Erases   bool              // a power-off erases the keys that were changed while it ran, instead of reverting them
+	Instance  string            // never changes
+	Name      string            // what Resolve finds it by
+	Keys      map[string]string // as they are now
+	NoSecrets string            // what State says of it
+	Erases    bool              // a power-off erases the keys that were changed while it ran, instead of reverting them
 
 	power      vm.Power
 	version    int
 	epoch      int
 	boot       int
-	persistent map[string]string // what a power-off brings back
-	snapshot   map[string]string
+	secret     secret
+	persistent saved // what a power-off brings back
+	snapshot   saved
 	gone       bool
 	observed   bool
 	before     *vm.State // what it held before somebody past the driver changed it
 	doneAt     time.Time // and when that was
+}
+
+// secret is the secret key that a VM was given. No State shows it.
+type secret struct {
+	key      string
+	volatile bool // it was written while the VM ran
+}
+
+// saved is what a VM held.
+type saved struct {
+	keys   map[string]string
+	secret string
+}
+
+// SecretKey is what the guest of a VM finds, to open secrets with; empty when it was given none.
+func (h *Hypervisor) SecretKey(instance string) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.vms[instance].secret.key
 }
 
 // Add makes a VM that is on and holds nothing but a key of another tool. Several may have one name.
@@ -69,7 +90,7 @@ func (h *Hypervisor) State(instance string) vm.State {
 }
 
 func (v *VM) state() vm.State {
-	s := vm.State{Keys: maps.Clone(v.Keys), Power: v.power, Version: strconv.Itoa(v.version), Epoch: strconv.Itoa(v.epoch)}
+	s := vm.State{Keys: maps.Clone(v.Keys), Power: v.power, Version: strconv.Itoa(v.version), Epoch: strconv.Itoa(v.epoch), NoSecrets: v.NoSecrets}
 	if v.power != vm.PowerOff {
 		s.Boot = strconv.Itoa(v.boot)
 	}
@@ -93,10 +114,14 @@ func (v *VM) Turn(power vm.Power) {
 		return
 	}
 	if power == vm.PowerOff {
-		if v.Erases {
-			maps.DeleteFunc(v.Keys, func(key, value string) bool { return v.persistent[key] != value })
-		} else {
-			v.Keys = maps.Clone(v.persistent)
+		switch {
+		case !v.Erases:
+			v.restore(v.persistent)
+		case v.secret.volatile: // though it was there before, and is the same
+			v.secret = secret{}
+			fallthrough
+		default:
+			maps.DeleteFunc(v.Keys, func(key, value string) bool { return v.persistent.keys[key] != value })
 		}
 	}
 	switch {
@@ -110,16 +135,21 @@ func (v *VM) Turn(power vm.Power) {
 }
 
 // Keep makes what the VM holds now what a power-off brings back.
-func (v *VM) Keep() { v.persistent = maps.Clone(v.Keys) }
+func (v *VM) Keep() { v.persistent = v.save() }
+
+func (v *VM) save() saved { return saved{maps.Clone(v.Keys), v.secret.key} }
+
+func (v *VM) restore(s saved) { v.Keys, v.secret = maps.Clone(s.keys), secret{key: s.secret} }
 
 // Snap makes a snapshot without memory, the only one from then on. Like a revert it begins an epoch: vSphere tells them apart no better.
 func (v *VM) Snap() {
-	v.snapshot = maps.Clone(v.Keys)
+	v.snapshot = v.save()
 	v.epoch++
 }
 
 // Revert goes back to the snapshot: the VM is off then.
 func (v *VM) Revert() {
-	v.Keys, v.power = maps.Clone(v.snapshot), vm.PowerOff
+	v.restore(v.snapshot)
+	v.power = vm.PowerOff
 	v.epoch++
 }

@@ -173,6 +173,9 @@ func (h *Hypervisor) Apply(ctx context.Context, instance string, c vm.Change) er
 	for _, key := range c.Delete {
 		delete(v.Keys, key)
 	}
+	if len(c.SecretKey) > 0 || c.Forget {
+		v.secret = secret{string(c.SecretKey), v.power != vm.PowerOff}
+	}
 	h.changed(v)
 	return f.Err
 }

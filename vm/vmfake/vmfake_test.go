@@ -29,8 +29,9 @@ func (f *fixture) harness(d vm.Driver) vmtest.Harness {
 			f.Add("twin")
 			return "twin"
 		},
-		Stop:  func(*testing.T) { f.SetAway(true) },
-		Start: func(*testing.T) { f.SetAway(false) },
+		SecretKey: func(_ *testing.T, v vmtest.VM) []byte { return []byte(f.SecretKey(v.(fakeVM).instance)) },
+		Stop:      func(*testing.T) { f.SetAway(true) },
+		Start:     func(*testing.T) { f.SetAway(false) },
 	}
 }
 

@@ -1,6 +1,7 @@
 package vmtest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -288,6 +289,40 @@ func (s *suite) applyNothing(t *testing.T) {
 	if after := s.observe(t, instance); after.Version != before.Version {
 		t.Error("an empty change changed the VM")
 	}
+}
+
+// secretKey: it comes to the guest with a change, alone too, and no State shows it or that it is there.
+func (s *suite) secretKey(t *testing.T) {
+	v, instance := s.fresh(t)
+	others := s.observe(t, instance).Keys
+	has := func(key []byte, pair ...string) {
+		t.Helper()
+		if got := s.h.SecretKey(t, v); !bytes.Equal(got, key) {
+			t.Errorf("the guest has %x, want %x", got, key)
+		}
+		want := maps.Clone(others)
+		for _, value := range pair {
+			want["guestinfo.vice./a"] = value
+		}
+		same(t, "observed", s.observe(t, instance).Keys, want)
+	}
+	has(nil)
+	first, second := bytes.Repeat([]byte{0xF1}, 32), bytes.Repeat([]byte{0x02}, 32)
+	s.change(t, instance, vm.Change{Set: pairs(map[string]string{"guestinfo.vice./a": "1"}), SecretKey: first})
+	has(first, "1")
+	for range 2 {
+		s.change(t, instance, vm.Change{SecretKey: second})
+		has(second, "1")
+	}
+	s.apply(t, instance, map[string]string{"guestinfo.vice./a": "2"})
+	has(second, "2")
+	if state := s.observe(t, instance); state.NoSecrets != "" {
+		t.Errorf("it cannot be given one: %s", state.NoSecrets)
+	}
+	s.change(t, instance, vm.Change{Delete: []string{"guestinfo.vice./a"}, Forget: true})
+	has(nil)
+	s.change(t, instance, vm.Change{Forget: true})
+	has(nil)
 }
 
 func (s *suite) foreignKeys(t *testing.T) {

@@ -57,7 +57,11 @@ func (p patient) Apply(ctx context.Context, instance string, c vm.Change) error 
 	})
 }
 
+// holds reports whether a VM was seen to hold a change. A secret key is never seen.
 func holds(state vm.State, c vm.Change) bool {
+	if len(c.SecretKey) > 0 || c.Forget {
+		return false
+	}
 	for _, pair := range c.Set {
 		if value, there := state.Keys[pair.Key]; !there || value != pair.Value {
 			return false

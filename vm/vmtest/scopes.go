@@ -55,6 +55,12 @@ var Cases = []Case{
 	sees("a read-only field", seen, "guestinfo.vice./hostname", "guestinfo.vice./sessions|main/cmd/Args~", "guestinfo.vice./networks|eth0/network/Common/name"),
 	sees("a read-write field", seen, "guestinfo.vice..sessions|main.started", "guestinfo.vice..networks|eth1.network.type"),
 	sees("a secret field", "is seen, sealed", "guestinfo.vice./mounts|data/source/User@secret"),
+	{Name: "opens a secret field", Result: "it can", run: func(s *scene) string {
+		if source := s.guest.Config(s.t).Mounts["data"].Source; source.User.String() != "user:password" {
+			return "it cannot"
+		}
+		return "it can"
+	}},
 	sees("an exec, in its boot", seen, "guestinfo.vice./execs|job/cmd/Path@non-persistent", "guestinfo.vice..execs|job.started@non-persistent"),
 	{Name: "all that is seen, against `GET /keys?scope=guest`", Result: "is the same", run: func(s *scene) string { s.inOrder(); return "is the same" }},
 

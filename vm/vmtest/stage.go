@@ -31,6 +31,8 @@ type Channel struct {
 type Guest interface {
 	// Read gives all that it can see, other tools' keys too.
 	Read(t *testing.T) map[string]string
+	// Config is the executor as the guest makes it out, with the key that it was given to open secrets.
+	Config(t *testing.T) *executor.ExecutorConfig
 	// Write writes keys, and answers what the guest is told: an error when it may not.
 	Write(t *testing.T, keys map[string]string) error
 	// Delete removes a key, likewise.

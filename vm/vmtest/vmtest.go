@@ -21,6 +21,9 @@ type Harness struct {
 	Ambiguous func(t *testing.T) string
 	// Versions: a Change with the Version of an outdated State is refused.
 	Versions bool
+	// SecretKey gives the key that the guest of a VM finds to open secrets with, none when it was given none. A vm.Host is given it
+	// when a VM is attached.
+	SecretKey func(t *testing.T, v VM) []byte
 	// Stop makes the hypervisor go away, Start brings it back where it was.
 	Stop, Start func(t *testing.T)
 	// EndSessions ends all sessions that the driver has.
@@ -64,6 +67,7 @@ func Run(t *testing.T, h Harness) {
 		{"set, change, delete", s.setChangeDelete, true},
 		{"apply again", s.applyAgain, true},
 		{"apply nothing", s.applyNothing, true},
+		{"secret key", s.secretKey, false},
 		{"other tools' keys", s.foreignKeys, false},
 		{"empty values", s.emptyValues, true},
 		{"odd characters", s.oddCharacters, true},
@@ -144,7 +148,11 @@ func eventually(t *testing.T, what string, comes func() bool) {
 // apply makes a change on the VM as it is now.
 func (s *suite) apply(t *testing.T, instance string, set map[string]string, del ...string) {
 	t.Helper()
-	c := vm.Change{Set: pairs(set), Delete: del}
+	s.change(t, instance, vm.Change{Set: pairs(set), Delete: del})
+}
+
+func (s *suite) change(t *testing.T, instance string, c vm.Change) {
+	t.Helper()
 	for range 5 {
 		c.Version = s.observe(t, instance).Version
 		err := s.h.Driver.Apply(t.Context(), instance, c)

@@ -221,8 +221,11 @@ func (d *Driver) Apply(ctx context.Context, instance string, c vm.Change) error 
 	for _, key := range c.Delete {
 		spec.ExtraConfig = append(spec.ExtraConfig, &types.OptionValue{Key: key, Value: ""})
 	}
+	if option := secretKeyOption(c); option != nil {
+		spec.ExtraConfig = append(spec.ExtraConfig, option)
+	}
 	err := d.doLive(ctx, func(f *feed) error { return f.apply(ctx, strings.ToLower(instance), &c, spec) })
-	return withoutValues(err, c.Set)
+	return withoutValues(err, c)
 }
 
 // apply makes a change. A VM that turns out to have another reference by now is looked for once more.
@@ -289,13 +292,16 @@ func travels(value string) bool {
 }
 
 // withoutValues blanks what a refusal quotes of the values that it refuses.
-func withoutValues(err error, set []extraconfig.Pair) error {
+func withoutValues(err error, c vm.Change) error {
 	f, ok := errors.AsType[*failure](err)
 	if !ok || f.kind != nil {
 		return err
 	}
 	quiet := *f
-	for _, p := range set {
+	if option := secretKeyOption(c); option != nil && option.Value != "" {
+		quiet.text = strings.ReplaceAll(quiet.text, text(option.Value), "...")
+	}
+	for _, p := range c.Set {
 		if len(p.Value) >= 4 || p.Value != "" && p.Secret() {
 			quiet.text = strings.ReplaceAll(quiet.text, p.Value, "...")
 		}

@@ -2,6 +2,7 @@ package vsphere_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"net/url"
 	"testing"
@@ -94,6 +95,13 @@ func (f *fixture) harness() vmtest.Harness {
 			v := f.vm(t)
 			f.createIn(t, "another", v.name)
 			return v.name
+		},
+		SecretKey: func(t *testing.T, v vmtest.VM) []byte {
+			text, _, err := f.sim.GuestRead(v.(*simVM).properties(t).Config.InstanceUuid, "guestinfo.ovfEnv")
+			must(t, err)
+			key, err := base64.StdEncoding.DecodeString(text)
+			must(t, err)
+			return key
 		},
 		Stop:        func(*testing.T) { f.stop() },
 		Start:       func(*testing.T) { f.start(f.sim.URL().Host) },

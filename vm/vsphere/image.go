@@ -15,7 +15,7 @@ import (
 // imaged are the properties that an image is made of.
 var imaged = []string{
 	"config.instanceUuid", "config.extraConfig", "config.changeVersion",
-	"runtime.powerState", "runtime.bootTime", "snapshot",
+	"runtime.powerState", "runtime.bootTime", "snapshot", transports,
 }
 
 var powers = map[types.VirtualMachinePowerState]vm.Power{
@@ -33,6 +33,7 @@ type image struct {
 	power    types.VirtualMachinePowerState
 	boot     string
 	snapshot string
+	ovf      bool // the VM's own OVF environment is where a secret key would be
 }
 
 // set takes a change in. It reports false for one that it does not understand: then the VM has
@@ -59,6 +60,8 @@ func (i *image) set(c types.PropertyChange) bool {
 			at, ok = c.Val.(time.Time)
 			i.boot = at.UTC().Format(time.RFC3339Nano)
 		}
+	case transports:
+		ok = i.setTransports(c.Val)
 	case "snapshot":
 		i.snapshot = ""
 		if !gone {
@@ -99,6 +102,9 @@ func textOf[T ~string](value any) (T, bool) {
 }
 
 func (i *image) setKey(o *types.OptionValue) {
+	if isSecretKey(o.Key) {
+		return // some that are not vSphere show its value
+	}
 	i.own()
 	i.keys[o.Key] = extraconfig.Unescape(text(o.Value))
 }
@@ -117,6 +123,9 @@ func (i *image) setOne(c types.PropertyChange) bool {
 		return false
 	}
 	if inner, ok := strings.CutSuffix(key, `"].value`); ok {
+		if isSecretKey(inner) {
+			return true
+		}
 		if _, known := i.keys[inner]; known && c.Val != nil {
 			i.setKey(&types.OptionValue{Key: inner, Value: c.Val})
 			return true
@@ -126,6 +135,9 @@ func (i *image) setOne(c types.PropertyChange) bool {
 	key, named = strings.CutSuffix(key, `"]`)
 	if !named {
 		return false
+	}
+	if isSecretKey(key) {
+		return true
 	}
 	switch v := c.Val.(type) {
 	case nil:
@@ -173,12 +185,15 @@ func (i *image) state() vm.State {
 	if p, ok := powers[i.power]; ok {
 		s.Power = p
 	}
+	if i.ovf {
+		s.NoSecrets = noSecrets
+	}
 	return s
 }
 
 // same reports whether nothing that callers see differs.
 func (i *image) same(o *image) bool {
-	return i.instance == o.instance && i.version == o.version && i.epoch() == o.epoch() && maps.Equal(i.keys, o.keys)
+	return i.instance == o.instance && i.version == o.version && i.epoch() == o.epoch() && i.ovf == o.ovf && maps.Equal(i.keys, o.keys)
 }
 
 // shows reports whether a VM like this is what the change would have made of it.

@@ -1,8 +1,10 @@
 package vsphere_test
 
 import (
+	"encoding/base64"
 	"testing"
 
+	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/extraconfig"
 	"github.com/vmexecutor/config-server/vm"
 	"github.com/vmexecutor/config-server/vm/vmtest"
@@ -37,6 +39,20 @@ func (g *tools) Read(t *testing.T) map[string]string {
 		}
 	}
 	return seen
+}
+
+// Config opens secrets with what is in guestinfo.ovfEnv, as guests have always done.
+func (g *tools) Config(t *testing.T) *executor.ExecutorConfig {
+	t.Helper()
+	text, _, err := g.vm.f.sim.GuestRead(g.instance, "guestinfo.ovfEnv")
+	must(t, err)
+	key, err := base64.StdEncoding.DecodeString(text)
+	must(t, err)
+	codec, err := extraconfig.New[executor.ExecutorConfig]()
+	must(t, err)
+	config, err := codec.Decode(g.Read(t), extraconfig.WithSecretKey(key))
+	must(t, err)
+	return config
 }
 
 func (g *tools) Write(_ *testing.T, keys map[string]string) error {

@@ -79,7 +79,8 @@ func (s *Simulator) Keys(instance string) (map[string]string, error) {
 	keys := make(map[string]string)
 	err := s.on(instance, func(_ *simulator.Context, vm *simulator.VirtualMachine) types.BaseMethodFault {
 		for _, b := range vm.Config.ExtraConfig {
-			keys[b.GetOptionValue().Key] = text(b.GetOptionValue().Value)
+			o := shown(*b.GetOptionValue())
+			keys[o.Key] = text(o.Value)
 		}
 		return nil
 	})

@@ -76,6 +76,9 @@ func read(object reflect.Value, at string) (val types.AnyType, known bool) {
 	if !known || !v.IsValid() || field.Key == nil {
 		return value(v, field.Path == extraConfig), known
 	}
+	if name, ok := field.Key.(string); ok && field.Path == extraConfig && field.Item != "" && fold(name) == ovfEnv {
+		return nil, true
+	}
 	v, known = element(v, field.Key)
 	if known && v.IsValid() && field.Item != "" {
 		v, known = walk(v, field.Item)
@@ -135,7 +138,9 @@ func value(v reflect.Value, shared bool) types.AnyType {
 	if !v.IsValid() || v.Kind() == reflect.String && v.Len() == 0 {
 		return nil
 	}
-	if !shared {
+	if shared {
+		v = reflect.ValueOf(shownList(v.Interface().([]types.BaseOptionValue)))
+	} else {
 		v = clone(v)
 	}
 	if v.Kind() != reflect.Slice {
@@ -160,7 +165,7 @@ func value(v reflect.Value, shared bool) types.AnyType {
 	return array.Interface()
 }
 
-// clone copies all that can be reached from a value of the vSphere API.
+// clone copies all that can be reached from a value of the vSphere API, as the API shows it.
 func clone(v reflect.Value) reflect.Value {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -187,6 +192,9 @@ func clone(v reflect.Value) reflect.Value {
 		}
 		return n
 	case reflect.Struct:
+		if v.Type() == optionType {
+			return reflect.ValueOf(shown(v.Interface().(types.OptionValue)))
+		}
 		n := reflect.New(v.Type()).Elem()
 		n.Set(v)
 		for i := range n.NumField() {

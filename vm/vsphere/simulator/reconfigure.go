@@ -67,6 +67,7 @@ func (s *Simulator) reconfigure(ctx *simulator.Context, vm *simulator.VirtualMac
 		if fault := reconfigureRest(ctx, vm, spec); fault != nil {
 			return fault
 		}
+		s.setTransport(vm, &spec)
 	}
 	if len(options) > 0 {
 		s.write(vm, m, options)
