@@ -233,7 +233,7 @@ func statusModel(s push.Status) *models.Status {
 
 func (w writer) plan(p push.Plan) *models.PushPlan {
 	m := &models.PushPlan{
-		Set: []*models.KeyRow{}, Delete: listOf(p.Delete), Unchanged: int64(p.Unchanged), Bytes: int64(p.Bytes), Calls: int64(p.Calls),
+		Set: []*models.KeyRow{}, Delete: listOf(p.Delete), Unchanged: int64(p.Unchanged), Bytes: int64(p.Bytes), Calls: int64(p.Calls), SecretKey: p.SecretKey,
 	}
 	for _, pair := range p.Set {
 		m.Set = append(m.Set, w.keyRow(pair))

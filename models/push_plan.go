@@ -27,6 +27,9 @@ type PushPlan struct {
 	// Keys that would be deleted, as the VM spells them.
 	Delete []string `json:"delete"`
 
+	// Whether the guest is also given the key that opens secrets, or has it taken away with the last of them. On vSphere that is `guestinfo.ovfEnv`, which nobody but the guest can read: it goes with each change of a secret, and again after a power-off, a snapshot or a revert. It is in none of the other numbers, nor in those of the status.
+	SecretKey bool `json:"secretKey"`
+
 	// set
 	Set []*KeyRow `json:"set"`
 

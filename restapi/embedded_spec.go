@@ -3202,6 +3202,11 @@ func init() {
           },
           "x-omitempty": false
         },
+        "secretKey": {
+          "description": "Whether the guest is also given the key that opens secrets, or has it taken away with the last of them. On vSphere that is ` + "`" + `guestinfo.ovfEnv` + "`" + `, which nobody but the guest can read: it goes with each change of a secret, and again after a power-off, a snapshot or a revert. It is in none of the other numbers, nor in those of the status.",
+          "type": "boolean",
+          "x-omitempty": false
+        },
         "set": {
           "type": "array",
           "items": {
@@ -7711,6 +7716,11 @@ func init() {
           "items": {
             "type": "string"
           },
+          "x-omitempty": false
+        },
+        "secretKey": {
+          "description": "Whether the guest is also given the key that opens secrets, or has it taken away with the last of them. On vSphere that is ` + "`" + `guestinfo.ovfEnv` + "`" + `, which nobody but the guest can read: it goes with each change of a secret, and again after a power-off, a snapshot or a revert. It is in none of the other numbers, nor in those of the status.",
+          "type": "boolean",
           "x-omitempty": false
         },
         "set": {
