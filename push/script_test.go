@@ -198,6 +198,14 @@ var commands = map[string]func(s *script, args []string) error{
 		}
 		return nil
 	},
+	// plan ID CALLS [key]: what a push would do now, and whether it would give a secret key or take it away.
+	"plan": func(s *script, a []string) error {
+		p, err := s.r.Plan(s.ctx, a[0])
+		if strconv.Itoa(p.Calls) != a[1] || p.SecretKey != (len(a) > 2) {
+			return errors.Join(err, fmt.Errorf("it is %+v", p))
+		}
+		return err
+	},
 	// has VM KEY=VALUE... -KEY...: the VM holds these, and lacks those.
 	"has": func(s *script, a []string) error {
 		keys := s.driver.keys(vmfake.InstanceOf(a[0]))

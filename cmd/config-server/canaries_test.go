@@ -397,6 +397,9 @@ func (a *aviary) hypervisorLooks() {
 			fmt.Fprintf(&rest, "%s=%s\n", key, value)
 		}
 	}
+	if value, there := held["guestinfo.ovfEnv"]; !there || value != "" {
+		a.Errorf("the key to the guest's secrets is there: %v, and shows: %v", there, value != "")
+	}
 	a.present("the VM's keys for the guest", guests.String(), "key")
 	a.absent("the VM's keys for the guest", guests.String(), forNobody, "key")
 	a.present("the VM's other keys", rest.String(), "common.notes", "annotations")

@@ -12,7 +12,7 @@ import (
 
 // secretKeyName is the key in which a guest is given what opens its secrets, in base64. vSphere shows its value to the guest alone:
 // whoever reads the VM finds none, and neither does the driver.
-const secretKeyName = "guestinfo.ovfEnv"
+const secretKeyName = "guestinfo.ovfEnv" //nolint:gosec // a name
 
 const (
 	// transports are the ways in which vSphere gives a VM its OVF environment.
