@@ -99,9 +99,9 @@ func TestServerRestarts(t *testing.T) {
 	}
 	_, stop := start()
 	c := client(t, address(t, "unix:"+path), guest.ClientOptions{})
-	var all sync.WaitGroup
+	var setter, watcher sync.WaitGroup
 	done := make(chan struct{})
-	all.Go(func() {
+	setter.Go(func() {
 		for i := 0; ; i++ {
 			select {
 			case <-done:
@@ -115,7 +115,7 @@ func TestServerRestarts(t *testing.T) {
 		}
 	})
 	seen := make(chan guest.Change)
-	all.Go(func() {
+	watcher.Go(func() {
 		for change, err := range c.Watch(t.Context()) {
 			if err != nil {
 				close(seen)
@@ -137,6 +137,7 @@ func TestServerRestarts(t *testing.T) {
 		}
 	}
 	close(done)
+	setter.Wait()
 	if _, err := c.Snapshot(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -145,7 +146,7 @@ func TestServerRestarts(t *testing.T) {
 		}
 	}()
 	_ = c.Close()
-	all.Wait()
+	watcher.Wait()
 	stop()
 }
 
