@@ -19,7 +19,7 @@ func TestRevokedWatchers(t *testing.T) {
 	viewers := readFile(t, s.tokens)
 	admin := s.connect(apiclient.WithToken(s.newToken("admin", "root")))
 	pair := s.authority.Client("lens", "urn:config-server:role:viewer")
-	begun, ended := make(chan struct{}), make(chan string)
+	begun, ended := make(chan struct{}), make(chan string, 2)
 	for _, watcher := range []*apiclient.Client{s.connect(apiclient.WithToken(token)), s.connect(apiclient.WithCertificate(pair.Certificate, pair.Key))} {
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
@@ -31,6 +31,7 @@ func TestRevokedWatchers(t *testing.T) {
 					told += err.Error()
 				case err == nil && e.Action != models.EventActionHeartbeat:
 					told += e.Action + " of " + e.ID
+					cancel()
 				}
 				if first {
 					first = false
@@ -54,7 +55,7 @@ func TestRevokedWatchers(t *testing.T) {
 	}
 	for range 2 {
 		if told := <-ended; told != "" {
-			t.Errorf("a revoked caller was told %q", told)
+			t.Fatalf("a revoked caller was told %q", told)
 		}
 	}
 	s.logs("watch ends: its caller was revoked")
