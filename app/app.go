@@ -32,10 +32,10 @@ import (
 const stopLimit = 20 * time.Second
 
 // Run serves until ctx ends, then stops in order: streams end, requests finish, pushes stop at a safe point,
-// the store closes. An error says what kept the server from starting, or broke it.
+// the store closes. An error says what kept the server from starting, or broke it; a *UsageError, that the options cannot be.
 func Run(ctx context.Context, o Options) (err error) {
 	if err := o.validate(); err != nil {
-		return err
+		return &UsageError{err}
 	}
 	log, err := o.logger()
 	if err != nil {
