@@ -28,9 +28,10 @@ type Binding struct {
 	Offered map[string]string   // read-write fields that a push began to set, and of which it is not known yet whether it did
 }
 
-// Unbinding is a VM that an executor was delivered to and is not any more. It still has to be seen clean.
+// Unbinding is a VM that an executor was delivered to and is not any more. It still has to be cleaned, for good.
 type Unbinding struct {
 	Executor, Driver, Ref, Instance string
+	Clean                           bool // it was seen so once, while it ran: a power-off may bring keys back
 	Revision                        uint64
 }
 
@@ -265,20 +266,38 @@ func (s *Store) unbinding(kv KV) (*Unbinding, error) {
 	if err := s.records.decode(kv, &rec); err != nil {
 		return nil, err
 	}
-	return &Unbinding{Executor: rec.Executor, Driver: rec.Driver, Ref: rec.Ref, Instance: rec.Instance, Revision: kv.Revision}, nil
+	return &Unbinding{Executor: rec.Executor, Driver: rec.Driver, Ref: rec.Ref, Instance: rec.Instance, Clean: rec.Clean, Revision: kv.Revision}, nil
 }
 
-// Cleaned forgets an unbinding whose VM was seen without any key of ours.
+// SeenClean notes that a VM that still has to be cleaned was seen without any key of ours, but not that it stays so: see Cleaned.
+func (s *Store) SeenClean(ctx context.Context, driver, instance string) error {
+	return s.cleaning(ctx, driver, instance, func(t *txn, rec *unbindingRecord) error {
+		if rec.Clean {
+			return errUnchanged
+		}
+		rec.Clean = true
+		return t.write(unbindingKey(driver, instance), rec)
+	})
+}
+
+// Cleaned forgets an unbinding whose VM was seen without any key of ours, or is given up.
 func (s *Store) Cleaned(ctx context.Context, driver, instance string) error {
+	return s.cleaning(ctx, driver, instance, func(t *txn, _ *unbindingRecord) error {
+		t.delete(unbindingKey(driver, instance))
+		return nil
+	})
+}
+
+// cleaning changes an unbinding, if there still is one.
+func (s *Store) cleaning(ctx context.Context, driver, instance string, change func(t *txn, rec *unbindingRecord) error) error {
 	_, err := s.update(ctx, func(t *txn) error {
 		var rec unbindingRecord
 		_, found, err := t.read(unbindingKey(driver, instance), &rec)
 		if err != nil || !found {
 			return firstOf(err, errUnchanged)
 		}
-		t.delete(unbindingKey(driver, instance))
 		t.event = Event{Kind: KindVM, ID: rec.Executor, Action: ActionClean}
-		return nil
+		return change(t, &rec)
 	})
 	return err
 }
