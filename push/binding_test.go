@@ -46,13 +46,13 @@ func TestUnbindingAndDeletingCleanTheVM(t *testing.T) {
 				if got := s.driver.keys(instance); len(got) != 1 || got["guestinfo.metadata"] == "" {
 					t.Errorf("the VM holds %v", got)
 				}
-				if left, err := s.store.Unbindings(s.ctx); err != nil || len(left) != 1 || !left[0].Clean {
+				if left, err := s.store.CleanedUnbindings(s.ctx); err != nil || len(left) != 1 || !left[0].Clean {
 					t.Errorf("left while it runs: %v %v", left, err)
 				}
 				s.driver.Do(instance, func(v *vmfake.VM) { v.Turn(vm.PowerOff) })
 				s.driver.Hint(instance)
 				s.later(restAfter + time.Second)
-				if left, err := s.store.Unbindings(s.ctx); err != nil || len(left) != 0 {
+				if left, err := s.store.CleanedUnbindings(s.ctx); err != nil || len(left) != 0 {
 					t.Errorf("left when it is off: %v %v", left, err)
 				}
 			})

@@ -208,7 +208,7 @@ func TestRebind(t *testing.T) {
 		t.Errorf("the event is %+v", e)
 	}
 	f.still(func() { f.must(f.SeenClean(t.Context(), "vsphere", lower)) })
-	f.left("web:vsphere/" + lower)
+	f.left()
 	f.reopen()
 	if u, err := f.Unbinding(t.Context(), "vsphere", lower); err != nil || !u.Clean {
 		t.Errorf("seen clean: %+v %v", u, err)

@@ -110,7 +110,6 @@ type unbindingRecord struct {
 	Driver   string `json:"driver"`
 	Ref      string `json:"ref"`
 	Instance string `json:"instance"`
-	Clean    bool   `json:"clean,omitempty"`
 }
 
 // or gives a revision of a record whose commit was at.
