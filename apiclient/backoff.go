@@ -58,7 +58,7 @@ func (t heeding) RoundTrip(r *http.Request) (*http.Response, error) {
 // retryAfter reads seconds, or a date (RFC 9110, section 10.2.3). What is neither, or is over, is no time at all.
 func retryAfter(text string) time.Duration {
 	if seconds, err := strconv.ParseUint(text, 10, 64); err == nil {
-		return time.Duration(min(seconds, uint64(mostAsked/time.Second))) * time.Second //nolint:gosec // it is small
+		return time.Duration(min(seconds, uint64(mostAsked/time.Second))) * time.Second
 	}
 	date, err := http.ParseTime(text)
 	if err != nil {
