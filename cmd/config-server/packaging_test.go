@@ -84,12 +84,11 @@ func TestUnitLetsAGroupIn(t *testing.T) {
 	shell := exec.Command("sh", "-c", "umask "+strings.Join(settings["UMask"], " ")+` && exec "$0" "$@"`, binary)
 	s := startCommand(t, shell, nil, dirs["STATE_DIRECTORY"], nil, command[1:]...)
 	s.expect(201, "POST", "/v1/executors", `{"id": "web", "vm": {"driver": "qemu", "ref": "vm"}}`, nil)
-	var vm struct{ Socket string }
-	s.expect(200, "GET", "/v1/executors/web/vm", "", &vm)
-	if !strings.HasPrefix(vm.Socket, dirs["RUNTIME_DIRECTORY"]+"/") {
-		t.Fatalf("the socket is %s", vm.Socket)
+	socket := s.socket("web")
+	if !strings.HasPrefix(socket, dirs["RUNTIME_DIRECTORY"]+"/") {
+		t.Fatalf("the socket is %s", socket)
 	}
-	for path, right := vm.Socket, os.FileMode(0o060); path != filepath.Dir(dirs["RUNTIME_DIRECTORY"]); path, right = filepath.Dir(path), 0o010 {
+	for path, right := socket, os.FileMode(0o060); path != filepath.Dir(dirs["RUNTIME_DIRECTORY"]); path, right = filepath.Dir(path), 0o010 {
 		info, err := os.Stat(path)
 		if err != nil {
 			t.Fatal(err)
