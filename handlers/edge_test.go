@@ -32,6 +32,10 @@ func TestWhatTheEdgeRefuses(t *testing.T) {
 		{name: "word that is none", method: "GET", target: "/v1/executors/x/keys?scope=secret", status: 400, fields: []string{"scope"}},
 		{name: "bad query", method: "GET", target: "/v1/executors?a=%zz", status: 400, fields: []string{""}},
 		{name: "not acceptable", method: "GET", target: "/v1/executors/x", status: 406, headers: []string{"Accept", "text/html"}},
+		{name: "POST not acceptable", method: "POST", target: "/v1/executors", body: `{"id": "unaccepted"}`, status: 406, headers: []string{"Accept", "text/html"}},
+		{name: "PUT not acceptable", method: "PUT", target: "/v1/executors/unaccepted", body: `{}`, status: 406, headers: []string{"Accept", "application/json;q=0, text/*"}},
+		{name: "PATCH not acceptable", method: "PATCH", target: "/v1/executors/x", body: `{"name": "unaccepted"}`, status: 406, headers: []string{"Accept", "text/html", "Content-Type", "application/merge-patch+json"}},
+		{name: "DELETE not acceptable", method: "DELETE", target: "/v1/executors/x", status: 406, headers: []string{"Accept", "text/html"}},
 		{name: "content type", method: "POST", target: "/v1/executors", body: `{}`, status: 415, headers: []string{"Content-Type", "text/plain"}},
 		{name: "packed body", method: "POST", target: "/v1/executors", body: `{}`, status: 415, headers: []string{"Content-Encoding", "gzip"}},
 		{name: "long header", method: "GET", target: "/v1/executors", status: 431, headers: []string{"X-Long", strings.Repeat("x", DefaultHeader)}},
@@ -62,6 +66,9 @@ func TestWhatTheEdgeRefuses(t *testing.T) {
 				t.Errorf("faults of %q, want %q: %s", fields, tc.fields, a.body)
 			}
 		})
+	}
+	if list := e.expect(200, "GET", "/v1/executors", "", nil); strings.Contains(string(list.body), "unaccepted") {
+		t.Errorf("a refused request left something: %s", list.body)
 	}
 }
 
