@@ -186,7 +186,7 @@ func (h *entries[D, M]) patch(ctx context.Context, id, name string, body json.Ra
 		if !found {
 			return h.missing(id, name)
 		}
-		m, err := patched(h.write(inFull, entry, name), patch)
+		m, err := patched(h.write(inFull, entry, name), body, patch)
 		if err != nil {
 			return err
 		}

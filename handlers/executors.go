@@ -118,9 +118,12 @@ func (h *executorHandlers) patch(params executors.PatchExecutorParams) (executor
 				return err
 			}
 		}
-		m, err := patched(document, patch)
+		m, err := patched(document, params.Body, patch)
 		if err != nil {
 			return err
+		}
+		if names(patch, "vm") { // null, too, which would be gone
+			m.VM = &models.VMBinding{}
 		}
 		config, err := readExecutor(m, params.ID)
 		if err != nil {

@@ -75,7 +75,7 @@ func (h *networkHandlers) patch(params networks.PatchNetworkParams) (networks.Pa
 		return nil, err
 	}
 	n, err := h.store.UpdateNetwork(params.HTTPRequest.Context(), params.Name, func(n *store.Network) error {
-		m, err := patched(networkModel(n), patch)
+		m, err := patched(networkModel(n), params.Body, patch)
 		if err != nil {
 			return err
 		}
