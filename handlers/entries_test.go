@@ -125,7 +125,7 @@ func TestPatch(t *testing.T) {
 	e.refusedPatch(422, "/v1/executors/x", `{"id": "y"}`, "id")
 	e.refusedPatch(422, "/v1/executors/x", `{"vm": {"driver": "vsphere", "ref": "vm1"}}`, "vm")
 	e.refusedPatch(422, "/v1/executors/x", `{"vm": null}`, "vm")
-	e.refusedPatch(422, "/v1/executors/x", `{"mounts": {"m": {"copyMode": "always"}}}`, "mounts.m.copyMode")
+	e.refusedPatch(422, "/v1/executors/x", `{"mounts": {"m": {"copyMode": "always"}}}`, "mounts.m.copyMode", "mounts.m.path", "mounts.m.source")
 	e.refusedPatch(400, "/v1/executors/x", `{"sessions": {"s": {"cmd": {"argv": []}}}}`, "sessions.s.cmd.argv")
 	e.refusedPatch(400, "/v1/executors/x", `{"name": 1}`, "name")
 	e.refusedPatch(400, "/v1/executors/x", `{"name": "a", "name": "b"}`, "name")

@@ -6,15 +6,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/go-openapi/strfmt"
-
 	"github.com/vmexecutor/config-server/extraconfig"
 )
 
-// validatable is what every model is: the specification's constraints can be asked of it.
-type validatable interface{ Validate(strfmt.Registry) error }
-
-// patched gives what a document becomes by a merge patch, which is body's tree. Its errors are those of a body that holds the result.
+// patched gives what a document becomes by a merge patch, which is body's tree. Its errors are those of a body that holds the result,
+// which is not validated yet.
 func patched[M any](document *M, body json.RawMessage, patch any) (*M, error) {
 	if err := knownFields(body, new(M)); err != nil {
 		return nil, unreadableBody(err)
@@ -34,9 +30,6 @@ func patched[M any](document *M, body json.RawMessage, patch any) (*M, error) {
 	var result M
 	if err := strictJSON.Consume(bytes.NewReader(merged), &result); err != nil {
 		return nil, unreadableBody(err)
-	}
-	if err := any(&result).(validatable).Validate(strfmt.Default); err != nil {
-		return nil, err
 	}
 	return &result, nil
 }

@@ -25,7 +25,12 @@ func refusal(err error) (*models.Problem, bool) {
 	status := http.StatusUnprocessableEntity
 	for _, e := range flatten(err) {
 		if parse, ok := errors.AsType[*apierrors.ParseError](e); ok && parse.In == "body" {
-			return unreadable(parse.Reason), true
+			refused, ok := errors.AsType[*refusedDocument](parse.Reason)
+			if !ok {
+				return unreadable(parse.Reason), true
+			}
+			violations = append(violations, refused.faults...)
+			continue
 		}
 		api, ok := errors.AsType[apierrors.Error](e)
 		if !ok {
