@@ -62,6 +62,8 @@ func (r *reader) networkErr(n store.Network) error {
 	c := n.Config.Clone()
 	c.Canonicalize()
 	r.check("", c.Validate)
+	annotated := &executor.ExecutorConfig{Common: executor.Common{ID: "any"}, Annotations: n.Annotations} // the rules are the same
+	r.check("", annotated.Validate)
 	return r.err()
 }
 

@@ -157,7 +157,7 @@ func TestNetworks(t *testing.T) {
 	}
 	e.refusedDetail(409, "exists", "POST", "/v1/networks", `{"name": "front"}`)
 	e.refused(422, "POST", "/v1/networks", `{}`, "name")
-	e.refused(422, "PUT", "/v1/networks/front", `{"name": "back", "gateway": "x", "annotations": {"": "v"}}`, "gateway", "name")
+	e.refused(422, "PUT", "/v1/networks/front", `{"name": "back", "gateway": "x", "annotations": {"": "v"}}`, "annotations", "gateway", "name")
 	e.expect(200, "PUT", "/v1/networks/front", `{"type": "bridge"}`, &got)
 	if got["type"] != "bridge" || got["name"] != "front" || got["createTime"] != made["createTime"] {
 		t.Errorf("replaced %v", got)
