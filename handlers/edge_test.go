@@ -16,6 +16,11 @@ func TestWhatTheEdgeRefuses(t *testing.T) {
 		fields                     []string
 		headers                    []string
 	}{
+		{name: "empty If-Match", method: "PUT", target: "/v1/executors/x", body: `{"name": "unconditional"}`, status: 400, fields: []string{"If-Match"}, headers: []string{"If-Match", ""}},
+		{name: "empty conditions", method: "PUT", target: "/v1/executors/x", body: `{"name": "unconditional"}`, status: 400, fields: []string{"If-Match", "If-None-Match"}, headers: []string{"If-None-Match", "", "If-Match", ""}},
+		{name: "PATCH with an empty If-Match", method: "PATCH", target: "/v1/executors/x", body: `{"name": "unconditional"}`, status: 400, fields: []string{"If-Match"}, headers: []string{"If-Match", "", "Content-Type", "application/merge-patch+json"}},
+		{name: "DELETE with an empty If-Match", method: "DELETE", target: "/v1/executors/x", status: 400, fields: []string{"If-Match"}, headers: []string{"If-Match", ""}},
+		{name: "GET with an empty If-None-Match", method: "GET", target: "/v1/executors/x", status: 400, fields: []string{"If-None-Match"}, headers: []string{"If-None-Match", ""}},
 		{name: "no such path", method: "GET", target: "/v1/nothing", status: 404},
 		{name: "root", method: "GET", target: "/", status: 404},
 		{name: "doubled slash", method: "GET", target: "/v1//executors", status: 404},
@@ -67,7 +72,7 @@ func TestWhatTheEdgeRefuses(t *testing.T) {
 			}
 		})
 	}
-	if list := e.expect(200, "GET", "/v1/executors", "", nil); strings.Contains(string(list.body), "unaccepted") {
+	if list := e.expect(200, "GET", "/v1/executors", "", nil); strings.Contains(string(list.body), "unaccepted") || strings.Contains(string(list.body), "unconditional") {
 		t.Errorf("a refused request left something: %s", list.body)
 	}
 }
