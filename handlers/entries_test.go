@@ -144,6 +144,16 @@ func TestPatch(t *testing.T) {
 	e.expect(404, "PATCH", "/v1/executors/y", `{}`, nil, "Content-Type", "application/merge-patch+json")
 	deep := strings.Repeat(`{"sessions":`, 5_000) + `{}` + strings.Repeat(`}`, 5_000)
 	e.refusedPatch(400, "/v1/executors/x", deep, "sessions.sessions.sessions")
+	for _, open := range []string{`{"sessions":`, `[`} {
+		a := e.expect(400, "PATCH", "/v1/executors/x", `{"name":`+strings.Repeat(open, maxDepth), nil, "Content-Type", "application/merge-patch+json")
+		if len(a.problem.Errors) != 1 || a.problem.Errors[0].Message != "is nested too deeply: no value may be in more than 10000 others" {
+			t.Errorf("%.200s", a.body)
+		}
+		a = e.expect(400, "PATCH", "/v1/executors/x", `{"name":`+strings.Repeat(open, maxDepth-1), nil, "Content-Type", "application/merge-patch+json")
+		if strings.Contains(string(a.body), "deep") {
+			t.Errorf("%.200s", a.body)
+		}
+	}
 }
 
 // TestFollowedNetwork: what an endpoint follows is the container network's, until the reference goes.

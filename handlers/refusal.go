@@ -97,6 +97,12 @@ func violation(err error) (violated, bool) {
 	return violated{executor.Fault{Field: field, Message: text}, v.In}, true
 }
 
+// maxDepth is how many objects and lists the JSON library lets be in one another, and tooDeep its error for more, which has no name.
+const (
+	maxDepth = 10_000
+	tooDeep  = "exceeded max depth"
+)
+
 // unreadable says why a body is no document of the API.
 func unreadable(err error) *models.Problem {
 	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -105,8 +111,11 @@ func unreadable(err error) *models.Problem {
 	fault := executor.Fault{Message: "must be a JSON object"}
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		fault = executor.Fault{Field: dotted(syntax.JSONPointer), Message: "is not JSON here, at byte " + fmt.Sprint(syntax.ByteOffset)}
-		if errors.Is(syntax, jsontext.ErrDuplicateName) {
+		switch {
+		case errors.Is(syntax, jsontext.ErrDuplicateName):
 			fault.Message = "appears twice"
+		case syntax.Err.Error() == tooDeep:
+			fault.Message = fmt.Sprintf("is nested too deeply: no value may be in more than %d others", maxDepth)
 		}
 	} else if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
 		fault = executor.Fault{Field: dotted(semantic.JSONPointer), Message: "must be " + jsonType(semantic.GoType)}
