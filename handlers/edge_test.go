@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"bytes"
 	"net/http"
 	"strings"
 	"testing"
@@ -67,6 +68,9 @@ func TestWhatTheEdgeRefuses(t *testing.T) {
 			for _, f := range a.problem.Errors {
 				fields = append(fields, f.Field)
 			}
+			if bytes.Contains(a.body, []byte("revision")) {
+				t.Errorf("a revision that means nothing: %s", a.body)
+			}
 			if strings.Join(fields, " ") != strings.Join(tc.fields, " ") || len(fields) != len(tc.fields) {
 				t.Errorf("faults of %q, want %q: %s", fields, tc.fields, a.body)
 			}
@@ -97,6 +101,16 @@ func TestAllow(t *testing.T) {
 	var spec struct{ Swagger string }
 	if e.expect(200, "GET", "/swagger.json", "", &spec); spec.Swagger != "2.0" {
 		t.Errorf("specification: %+v", spec)
+	}
+}
+
+func TestSentences(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "no": "No.", "there is nothing.": "There is nothing.", "vSphere at 127.0.0.1 is away": "vSphere at 127.0.0.1 is away.", "GET is what": "GET is what.",
+	} {
+		if got := sentence(text); got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
+		}
 	}
 }
 
