@@ -107,6 +107,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	if addresses.Simulator != "" {
 		log.Info("listening", "what", "vsphere simulator", "url", addresses.Simulator)
 	}
+	if o.SecretKeyFile == "" && keys.path != "" {
+		log.Info("the key of the secrets lies in the data directory: who gets both can read them; --secret-key-file puts it elsewhere", "file", keys.path)
+	}
 	server := o.Bounds.server(handler, crowd)
 	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)
 	server.RegisterOnShutdown(endStreams)
