@@ -97,10 +97,10 @@ func violation(err error) (violated, bool) {
 	return violated{executor.Fault{Field: field, Message: text}, v.In}, true
 }
 
-// maxDepth is how many objects and lists the JSON library lets be in one another, and tooDeep its error for more, which has no name.
+// decoderDepth is how many objects and lists the JSON library lets be in one another, and tooDeep its error for more, which has no name.
 const (
-	maxDepth = 10_000
-	tooDeep  = "exceeded max depth"
+	decoderDepth = 10_000
+	tooDeep      = "exceeded max depth"
 )
 
 // unreadable says why a body is no document of the API.
@@ -115,7 +115,7 @@ func unreadable(err error) *models.Problem {
 		case errors.Is(syntax, jsontext.ErrDuplicateName):
 			fault.Message = "appears twice"
 		case syntax.Err.Error() == tooDeep:
-			fault.Message = fmt.Sprintf("is nested too deeply: no value may be in more than %d others", maxDepth)
+			fault.Message = fmt.Sprintf("is nested more deeply than %d levels", decoderDepth)
 		}
 	} else if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
 		fault = executor.Fault{Field: dotted(semantic.JSONPointer), Message: "must be " + jsonType(semantic.GoType)}
