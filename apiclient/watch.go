@@ -138,8 +138,8 @@ func refused(err error) bool {
 
 // compacted makes the server's 410 one that says where to go on.
 func compacted(err error) error {
-	if gone, ok := errors.AsType[*feed.WatchGone](err); ok && gone.Payload != nil {
-		return &CompactedError{gone.Payload.Revision}
+	if gone, ok := errors.AsType[*feed.WatchGone](err); ok && gone.Payload != nil && gone.Payload.Revision != nil {
+		return &CompactedError{*gone.Payload.Revision}
 	}
 	return err
 }

@@ -26,7 +26,7 @@ func (a Audit) orDefault() Audit {
 
 func (a Audit) validate() error {
 	var errs []error
-	if a = a.orDefault(); a.Size < 1 || a.Size > maxAuditSize {
+	if a.Size < 1 || a.Size > maxAuditSize {
 		errs = append(errs, fmt.Errorf("--audit-file-size: must be between 1 and %d", maxAuditSize))
 	}
 	if a.Files < 1 || a.Files > maxAuditFiles {

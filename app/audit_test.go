@@ -17,7 +17,7 @@ func TestAuditOptions(t *testing.T) {
 		t.Errorf("by flags %+v, by itself %+v", o.Audit, want)
 	}
 	for flag, a := range map[string]Audit{"--audit-file-size": {Size: -1}, "--audit-files": {Files: maxAuditFiles + 1}, "": {Size: 1, Files: 1}} {
-		if err := a.validate(); (err == nil) != (flag == "") || err != nil && !strings.Contains(err.Error(), flag+":") {
+		if err := a.orDefault().validate(); (err == nil) != (flag == "") || err != nil && !strings.Contains(err.Error(), flag+":") {
 			t.Errorf("%+v: %v", a, err)
 		}
 	}

@@ -42,7 +42,6 @@ func (b Bounds) orDefault() Bounds {
 
 // validate refuses bounds that would let nobody in.
 func (b Bounds) validate() error {
-	b = b.orDefault()
 	var errs []error
 	for flag, value := range map[string]int64{
 		"--max-connections": int64(b.MaxConnections), "--max-connections-per-client": int64(b.MaxConnectionsPerClient), "--max-lists": b.MaxLists, "--max-streams": b.MaxStreams,

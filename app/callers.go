@@ -24,7 +24,7 @@ func (o *Options) validateCallers() error {
 			errs = append(errs, fmt.Errorf("--host: %w: see --tls-certificate, --token-file and --tls-ca", err))
 		}
 	}
-	if o.SocketMode > 0o777 {
+	if o.SocketMode > 0o777 || o.Explicit && o.SocketMode == 0 {
 		errs = append(errs, errors.New("--socket-mode: must be such as 0660"))
 	}
 	return errors.Join(errs...)

@@ -49,6 +49,10 @@ type Options struct {
 	LogLevel  string `long:"log-level" choice:"debug" choice:"info" choice:"warn" choice:"error" default:"info" description:"Least severe messages to log"`
 	LogFormat string `long:"log-format" choice:"text" choice:"json" default:"text" description:"How to write the log, which goes to standard error"`
 
+	// Explicit says that the options are those of a command line, which has the defaults in it: what is zero was asked for. In a program
+	// zero is the default.
+	Explicit bool `no-flag:"true"`
+
 	// Ready is called with the addresses once the server answers. It is for programs that start one in process.
 	Ready func(Addresses) `no-flag:"true"`
 }
@@ -72,22 +76,26 @@ func (o *Options) validate() error {
 	if err := o.validateCallers(); err != nil {
 		errs = append(errs, err)
 	}
-	if err := o.Bounds.validate(); err != nil {
+	bounds, trail := o.Bounds, o.Audit
+	if !o.Explicit {
+		bounds, trail = bounds.orDefault(), trail.orDefault()
+	}
+	if err := bounds.validate(); err != nil {
 		errs = append(errs, err)
 	}
-	if err := o.Audit.validate(); err != nil {
+	if err := trail.validate(); err != nil {
 		errs = append(errs, err)
 	}
 	if o.DataDir == "" {
 		errs = append(errs, errors.New("--data-dir: must not be empty"))
 	}
-	if o.HistoryBytes != 0 && o.HistoryBytes < minHistoryBytes {
+	if (o.Explicit || o.HistoryBytes != 0) && o.HistoryBytes < minHistoryBytes {
 		errs = append(errs, fmt.Errorf("--history-bytes: must be at least %d", minHistoryBytes))
 	}
 	if o.PushRate < 0 || math.IsNaN(o.PushRate) || math.IsInf(o.PushRate, 0) {
 		errs = append(errs, errors.New("--push-rate: must be a number of changes a second, or 0 for no limit"))
 	}
-	if o.Resync != 0 && o.Resync < time.Second {
+	if (o.Explicit || o.Resync != 0) && o.Resync < time.Second {
 		errs = append(errs, errors.New("--resync: must be at least 1s"))
 	}
 	if _, err := o.guests(nil, o.guestsInData()); err != nil {

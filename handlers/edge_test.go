@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"bytes"
 	"net/http"
 	"strings"
 	"testing"
@@ -16,6 +17,11 @@ func TestWhatTheEdgeRefuses(t *testing.T) {
 		fields                     []string
 		headers                    []string
 	}{
+		{name: "empty If-Match", method: "PUT", target: "/v1/executors/x", body: `{"name": "unconditional"}`, status: 400, fields: []string{"If-Match"}, headers: []string{"If-Match", ""}},
+		{name: "empty conditions", method: "PUT", target: "/v1/executors/x", body: `{"name": "unconditional"}`, status: 400, fields: []string{"If-Match", "If-None-Match"}, headers: []string{"If-None-Match", "", "If-Match", ""}},
+		{name: "PATCH with an empty If-Match", method: "PATCH", target: "/v1/executors/x", body: `{"name": "unconditional"}`, status: 400, fields: []string{"If-Match"}, headers: []string{"If-Match", "", "Content-Type", "application/merge-patch+json"}},
+		{name: "DELETE with an empty If-Match", method: "DELETE", target: "/v1/executors/x", status: 400, fields: []string{"If-Match"}, headers: []string{"If-Match", ""}},
+		{name: "GET with an empty If-None-Match", method: "GET", target: "/v1/executors/x", status: 400, fields: []string{"If-None-Match"}, headers: []string{"If-None-Match", ""}},
 		{name: "no such path", method: "GET", target: "/v1/nothing", status: 404},
 		{name: "root", method: "GET", target: "/", status: 404},
 		{name: "doubled slash", method: "GET", target: "/v1//executors", status: 404},
@@ -32,6 +38,10 @@ func TestWhatTheEdgeRefuses(t *testing.T) {
 		{name: "word that is none", method: "GET", target: "/v1/executors/x/keys?scope=secret", status: 400, fields: []string{"scope"}},
 		{name: "bad query", method: "GET", target: "/v1/executors?a=%zz", status: 400, fields: []string{""}},
 		{name: "not acceptable", method: "GET", target: "/v1/executors/x", status: 406, headers: []string{"Accept", "text/html"}},
+		{name: "POST not acceptable", method: "POST", target: "/v1/executors", body: `{"id": "unaccepted"}`, status: 406, headers: []string{"Accept", "text/html"}},
+		{name: "PUT not acceptable", method: "PUT", target: "/v1/executors/unaccepted", body: `{}`, status: 406, headers: []string{"Accept", "application/json;q=0, text/*"}},
+		{name: "PATCH not acceptable", method: "PATCH", target: "/v1/executors/x", body: `{"name": "unaccepted"}`, status: 406, headers: []string{"Accept", "text/html", "Content-Type", "application/merge-patch+json"}},
+		{name: "DELETE not acceptable", method: "DELETE", target: "/v1/executors/x", status: 406, headers: []string{"Accept", "text/html"}},
 		{name: "content type", method: "POST", target: "/v1/executors", body: `{}`, status: 415, headers: []string{"Content-Type", "text/plain"}},
 		{name: "packed body", method: "POST", target: "/v1/executors", body: `{}`, status: 415, headers: []string{"Content-Encoding", "gzip"}},
 		{name: "long header", method: "GET", target: "/v1/executors", status: 431, headers: []string{"X-Long", strings.Repeat("x", DefaultHeader)}},
@@ -58,10 +68,16 @@ func TestWhatTheEdgeRefuses(t *testing.T) {
 			for _, f := range a.problem.Errors {
 				fields = append(fields, f.Field)
 			}
+			if bytes.Contains(a.body, []byte("revision")) {
+				t.Errorf("a revision that means nothing: %s", a.body)
+			}
 			if strings.Join(fields, " ") != strings.Join(tc.fields, " ") || len(fields) != len(tc.fields) {
 				t.Errorf("faults of %q, want %q: %s", fields, tc.fields, a.body)
 			}
 		})
+	}
+	if list := e.expect(200, "GET", "/v1/executors", "", nil); strings.Contains(string(list.body), "unaccepted") || strings.Contains(string(list.body), "unconditional") {
+		t.Errorf("a refused request left something: %s", list.body)
 	}
 }
 
@@ -85,6 +101,16 @@ func TestAllow(t *testing.T) {
 	var spec struct{ Swagger string }
 	if e.expect(200, "GET", "/swagger.json", "", &spec); spec.Swagger != "2.0" {
 		t.Errorf("specification: %+v", spec)
+	}
+}
+
+func TestSentences(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "no": "No.", "there is nothing.": "There is nothing.", "vSphere at 127.0.0.1 is away": "vSphere at 127.0.0.1 is away.", "GET is what": "GET is what.",
+	} {
+		if got := sentence(text); got != want {
+			t.Errorf("%q became %q, want %q", text, got, want)
+		}
 	}
 }
 

@@ -163,12 +163,13 @@ func (h *entries[D, M]) put(ctx context.Context, id, name string, m *M, ifMatch,
 		return state[M]{}, err
 	}
 	created := false
+	var tried *executor.ExecutorConfig
 	e, err := h.store.UpdateExecutor(ctx, id, func(c *executor.ExecutorConfig) error {
 		_, found := (*h.of(c))[name]
-		created = !found
+		created, tried = !found, c
 		return h.set(c, name, m)
 	}, append(options, store.KeepReports())...)
-	return h.changed(ctx, e, name, created, err)
+	return h.changed(ctx, e, name, created, lacking(ctx, h.store, tried, err))
 }
 
 // patch changes some fields of an entry.
@@ -181,18 +182,20 @@ func (h *entries[D, M]) patch(ctx context.Context, id, name string, body json.Ra
 	if err != nil {
 		return state[M]{}, err
 	}
+	var tried *executor.ExecutorConfig
 	e, err := h.store.UpdateExecutor(ctx, id, func(c *executor.ExecutorConfig) error {
+		tried = c
 		entry, found := (*h.of(c))[name]
 		if !found {
 			return h.missing(id, name)
 		}
-		m, err := patched(h.write(inFull, entry, name), patch)
+		m, err := patched(h.write(inFull, entry, name), body, patch)
 		if err != nil {
 			return err
 		}
 		return h.set(c, name, m)
 	}, options...)
-	return h.changed(ctx, e, name, false, h.present(id, name, err))
+	return h.changed(ctx, e, name, false, h.present(id, name, lacking(ctx, h.store, tried, err)))
 }
 
 func (h *entries[D, M]) delete(ctx context.Context, id, name string, ifMatch *string) error {
@@ -221,7 +224,9 @@ func (h *entries[D, M]) present(id, name string, err error) error {
 // set puts an entry into an executor. What cannot be read is told with what the domain finds wrong with the rest.
 func (h *entries[D, M]) set(c *executor.ExecutorConfig, name string, m *M) error {
 	var r reader
-	entry := readEntry(&r, h.kind, executor.Path(h.name, name), name, m)
+	at := executor.Path(h.name, name)
+	r.validate(at, any(m).(validatable))
+	entry := readEntry(&r, h.kind, at, name, m)
 	if *h.of(c) == nil {
 		*h.of(c) = map[string]D{}
 	}
@@ -229,22 +234,28 @@ func (h *entries[D, M]) set(c *executor.ExecutorConfig, name string, m *M) error
 	return r.executorErr(c, nil)
 }
 
-// changed is the outcome of a write. The faults of an entry are told as those of its own document.
+// changed is the outcome of a write.
 func (h *entries[D, M]) changed(ctx context.Context, e *store.Executor, name string, created bool, err error) (state[M], error) {
-	if faults, ok := errors.AsType[executor.Faults](err); ok {
-		own := make(executor.Faults, len(faults))
-		for i, f := range faults {
-			own[i] = f
-			if at, ok := strings.CutPrefix(f.Field+".", executor.Path(h.name, name)+"."); ok {
-				own[i].Field = strings.TrimSuffix(at, ".")
-			}
-		}
-		return state[M]{}, own
-	}
 	if err != nil {
-		return state[M]{}, err
+		return state[M]{}, h.own(name, err)
 	}
 	s, err := h.state(ctx, e, name)
 	s.created = created
 	return s, err
+}
+
+// own tells the faults of an entry as those of its own document.
+func (h *entries[D, M]) own(name string, err error) error {
+	faults, ok := errors.AsType[executor.Faults](err)
+	if !ok {
+		return err
+	}
+	own := make(executor.Faults, len(faults))
+	for i, f := range faults {
+		own[i] = f
+		if at, ok := strings.CutPrefix(f.Field+".", executor.Path(h.name, name)+"."); ok {
+			own[i].Field = strings.TrimSuffix(at, ".")
+		}
+	}
+	return own
 }

@@ -124,15 +124,36 @@ func TestPatch(t *testing.T) {
 	}
 	e.refusedPatch(422, "/v1/executors/x", `{"id": "y"}`, "id")
 	e.refusedPatch(422, "/v1/executors/x", `{"vm": {"driver": "vsphere", "ref": "vm1"}}`, "vm")
-	e.refusedPatch(422, "/v1/executors/x", `{"mounts": {"m": {"copyMode": "always"}}}`, "mounts.m.copyMode")
+	e.refusedPatch(422, "/v1/executors/x", `{"vm": null}`, "vm")
+	e.refusedPatch(422, "/v1/executors/x", `{"mounts": {"m": {"copyMode": "always"}}}`, "mounts.m.copyMode", "mounts.m.path", "mounts.m.source")
 	e.refusedPatch(400, "/v1/executors/x", `{"sessions": {"s": {"cmd": {"argv": []}}}}`, "sessions.s.cmd.argv")
 	e.refusedPatch(400, "/v1/executors/x", `{"name": 1}`, "name")
 	e.refusedPatch(400, "/v1/executors/x", `{"name": "a", "name": "b"}`, "name")
 	e.refusedPatch(400, "/v1/executors/x", `null`, "")
+	e.patch("/v1/executors/x", `{"key": null, "createTime": null, "version": {"state": null}, "revision": null, "mounts": null, "annotations": {"none": null},
+		"sessions": {"none": null, "s": {"detail": {"stopTime": null}, "diagnostics": {"exitLogs": null}}}}`, nil)
+	e.refusedPatch(400, "/v1/executors/x", `{"zzz": null}`, "zzz")
+	e.refusedPatch(400, "/v1/executors/x", `{"HOSTNAME": null}`, "HOSTNAME")
+	e.refusedPatch(400, "/v1/executors/x", `{"sessions": {"s": {"detail": {"stoptime": null}}}}`, "sessions.s.detail.stoptime")
+	e.refusedPatch(400, "/v1/executors/x", `{"sessions": {"none": {"exitstatus": null}}}`, "sessions.none.exitstatus")
+	e.refusedPatch(400, "/v1/executors/x", `{"diagnostics": {"exitLogs": [null]}}`, "diagnostics.exitLogs.0")
+	e.refusedPatch(400, "/v1/executors/x/sessions/s", `{"exitstatus": null, "detail": {"stopTime": null}}`, "exitstatus")
+	e.expect(201, "POST", "/v1/networks", `{"name": "front"}`, nil)
+	e.refusedPatch(400, "/v1/networks/front", `{"trustlevel": null}`, "trustlevel")
 	e.expect(415, "PATCH", "/v1/executors/x", `{}`, nil)
 	e.expect(404, "PATCH", "/v1/executors/y", `{}`, nil, "Content-Type", "application/merge-patch+json")
 	deep := strings.Repeat(`{"sessions":`, 5_000) + `{}` + strings.Repeat(`}`, 5_000)
 	e.refusedPatch(400, "/v1/executors/x", deep, "sessions.sessions.sessions")
+	for _, open := range []string{`{"sessions":`, `[`} {
+		a := e.expect(400, "PATCH", "/v1/executors/x", `{"name":`+strings.Repeat(open, decoderDepth), nil, "Content-Type", "application/merge-patch+json")
+		if len(a.problem.Errors) != 1 || a.problem.Errors[0].Message != "is nested more deeply than 10000 levels" {
+			t.Errorf("%.200s", a.body)
+		}
+		a = e.expect(400, "PATCH", "/v1/executors/x", `{"name":`+strings.Repeat(open, decoderDepth-1), nil, "Content-Type", "application/merge-patch+json")
+		if strings.Contains(string(a.body), "deep") {
+			t.Errorf("%.200s", a.body)
+		}
+	}
 }
 
 // TestFollowedNetwork: what an endpoint follows is the container network's, until the reference goes.
@@ -197,7 +218,7 @@ func TestConditions(t *testing.T) {
 		"/v1/executors/x/vm": `{"driver": "vsphere", "ref": "vm1", "version": "%s"}`,
 	} {
 		tag := e.expect(200, "GET", target, "", nil).header.Get("ETag")
-		for header, status := range map[string]int{tag: 304, "W/" + tag: 304, `"a", ` + tag: 304, "*": 304, `"1-99"`: 200, "": 200} {
+		for header, status := range map[string]int{tag: 304, "W/" + tag: 304, `"a", ` + tag: 304, "*": 304, `"1-99"`: 200} {
 			a := e.expect(status, "GET", target, "", nil, "If-None-Match", header)
 			if a.header.Get("ETag") != tag || (status == 304 && len(a.body) > 0) {
 				t.Errorf("GET %s with If-None-Match %s: %v %s", target, header, a.header, a.body)
@@ -213,6 +234,10 @@ func TestConditions(t *testing.T) {
 		e.expect(412, "PUT", target, fmt.Sprintf(doc, "new"), nil, "If-None-Match", "*")
 		e.expect(400, "PUT", target, fmt.Sprintf(doc, "new"), nil, "If-None-Match", tag)
 		e.expect(400, "PUT", target, fmt.Sprintf(doc, "new"), nil, "If-Match", "7-9")
+		e.expect(400, "PUT", target, fmt.Sprintf(doc, "new"), nil, "If-Match", "")
+		e.expect(400, "PUT", target, fmt.Sprintf(doc, "new"), nil, "If-None-Match", "")
+		e.expect(400, "DELETE", target, "", nil, "If-Match", "")
+		e.expect(400, "GET", target, "", nil, "If-None-Match", "")
 		next := e.expect(200, "PUT", target, fmt.Sprintf(doc, "a"), nil, "If-Match", `"99-99", `+tag).header.Get("ETag")
 		if next == tag {
 			t.Errorf("%s: the tag stayed %s", target, tag)

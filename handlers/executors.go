@@ -51,14 +51,8 @@ func value[T any](parameter *T) (v T) {
 }
 
 func (h *executorHandlers) create(params executors.CreateExecutorParams) (executors.CreateExecutorResponder, error) {
-	var r reader
-	config := r.executor(params.Body)
-	var binding *store.Binding
-	if params.Body.VM != nil {
-		binding = r.binding("vm", params.Body.VM)
-		r.check("vm", func() error { return h.reconciler.CheckBinding(binding, config.ID) })
-	}
-	if err := r.executorErr(config, binding); err != nil {
+	config, binding, err := h.read(params.HTTPRequest.Context(), params.Body)
+	if err != nil {
 		return nil, err
 	}
 	e, err := h.store.CreateExecutor(params.HTTPRequest.Context(), config, binding, unique(params.Unique)...)
@@ -87,7 +81,7 @@ func (h *executorHandlers) put(params executors.PutExecutorParams) (executors.Pu
 	if err != nil {
 		return nil, err
 	}
-	config, err := readExecutor(params.Body, params.ID)
+	config, err := h.readNamed(params.HTTPRequest.Context(), params.Body, params.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +105,7 @@ func (h *executorHandlers) patch(params executors.PatchExecutorParams) (executor
 		return nil, err
 	}
 	guest := isGuest(params.HTTPRequest)
+	var config *executor.ExecutorConfig
 	e, err := h.store.UpdateExecutor(params.HTTPRequest.Context(), params.ID, func(c *executor.ExecutorConfig) error {
 		document := inFull.config(c)
 		if guest {
@@ -118,19 +113,21 @@ func (h *executorHandlers) patch(params executors.PatchExecutorParams) (executor
 				return err
 			}
 		}
-		m, err := patched(document, patch)
+		m, err := patched(document, params.Body, patch)
 		if err != nil {
 			return err
 		}
-		config, err := readExecutor(m, params.ID)
-		if err != nil {
+		if names(patch, "vm") { // null, too, which would be gone
+			m.VM = &models.VMBinding{}
+		}
+		if config, err = readExecutor(m, params.ID); err != nil {
 			return err
 		}
 		*c = *config
 		return nil
 	}, append(options, unique(params.Unique)...)...)
 	if err != nil {
-		return nil, err
+		return nil, lacking(params.HTTPRequest.Context(), h.store, config, err)
 	}
 	w := writerFor(params.HTTPRequest.Context(), params.ID)
 	document := w.executor(e)
@@ -158,9 +155,28 @@ func executorFor(ctx context.Context, e *store.Executor) *models.Executor {
 	return writerFor(ctx, e.Config.ID).executor(e)
 }
 
+// read reads the document of an executor that is to be made, and bound where it says so.
+func (h *executorHandlers) read(ctx context.Context, m *models.Executor) (config *executor.ExecutorConfig, binding *store.Binding, err error) {
+	var r reader
+	r.validate("", m)
+	config = r.executor(m)
+	if m.VM != nil {
+		binding = r.binding("vm", m.VM)
+		r.check("vm", func() error { return h.reconciler.CheckBinding(binding, config.ID) })
+	}
+	return config, binding, lacking(ctx, h.store, config, r.executorErr(config, binding))
+}
+
+// readNamed reads the document that replaces an executor.
+func (h *executorHandlers) readNamed(ctx context.Context, m *models.Executor, id string) (*executor.ExecutorConfig, error) {
+	config, err := readExecutor(m, id)
+	return config, lacking(ctx, h.store, config, err)
+}
+
 // readExecutor reads the document of an executor that has a path already.
 func readExecutor(m *models.Executor, id string) (*executor.ExecutorConfig, error) {
 	var r reader
+	r.validate("", m)
 	config := r.executor(m)
 	r.agree("id", &config.ID, id)
 	if m.VM != nil {

@@ -77,8 +77,7 @@ func newAPI(o Options) (*operations.ConfigAPI, error) {
 	}
 	api := operations.NewConfigAPI(spec)
 	api.SetDefaultConsumes("") // a body without a declared type is refused, and JSON only taken where it is declared
-	api.JSONConsumer, api.JSONProducer = strictJSON, plainJSON
-	api.ServeError = problems{o.Logger}.serve
+	api.JSONConsumer, api.JSONProducer = documentJSON, plainJSON
 
 	reports := reportPathsOf(o.Store.Codec().Fields())
 	e := &executorHandlers{o.Store, o.Push, reports, o.Streams}
@@ -129,6 +128,8 @@ func newAPI(o Options) (*operations.ConfigAPI, error) {
 	api.VMGetVMHandler = vmops.GetVMHandlerFunc(v.get)
 	api.VMPutVMHandler = vmops.PutVMHandlerFunc(v.put)
 	api.VMDeleteVMHandler = vmops.DeleteVMHandlerFunc(v.delete)
+
+	api.ServeError = (&documents{problems{o.Logger}, e, v, ss, xs, ms, es}).serve
 
 	p := &pushHandlers{o.Store, o.Push}
 	api.PushGetKeysHandler = pushops.GetKeysHandlerFunc(p.keys)

@@ -54,6 +54,12 @@ func noNull[T any](d *jsontext.Decoder, _ *T) error {
 	return errors.ErrUnsupported // go on as usual
 }
 
+// knownFields refuses a merge patch that names a field which a document of v's type does not have. What is null in it goes, and so would a
+// misspelt name before anybody read the result.
+func knownFields(patch []byte, v any) error {
+	return json.Unmarshal(patch, v, json.RejectUnknownMembers(true))
+}
+
 // plainJSON writes JSON with a newline behind it. A client that has gone is nobody's failure. Problem documents quote what clients
 // sent, and what of that is not UTF-8 becomes U+FFFD.
 var plainJSON = runtime.ProducerFunc(func(w io.Writer, v any) error {

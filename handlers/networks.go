@@ -23,9 +23,8 @@ func (h *networkHandlers) list(params networks.ListNetworksParams) (networks.Lis
 }
 
 func (h *networkHandlers) create(params networks.CreateNetworkParams) (networks.CreateNetworkResponder, error) {
-	var r reader
-	network := r.network(params.Body)
-	if err := r.networkErr(network); err != nil {
+	network, err := readNetwork(params.Body, params.Body.Name)
+	if err != nil {
 		return nil, err
 	}
 	n, err := h.store.CreateNetwork(params.HTTPRequest.Context(), network)
@@ -75,7 +74,7 @@ func (h *networkHandlers) patch(params networks.PatchNetworkParams) (networks.Pa
 		return nil, err
 	}
 	n, err := h.store.UpdateNetwork(params.HTTPRequest.Context(), params.Name, func(n *store.Network) error {
-		m, err := patched(networkModel(n), patch)
+		m, err := patched(networkModel(n), params.Body, patch)
 		if err != nil {
 			return err
 		}
@@ -99,9 +98,10 @@ func (h *networkHandlers) delete(params networks.DeleteNetworkParams) (networks.
 	return networks.NewDeleteNetworkNoContent(), nil
 }
 
-// readNetwork reads the document of a container network that has a path already.
+// readNetwork reads the document of a container network that has a name outside it; a new one's is its own.
 func readNetwork(m *models.Network, name string) (store.Network, error) {
 	var r reader
+	r.validate("", m)
 	r.agree("name", &m.Name, name)
 	network := r.network(m)
 	return network, r.networkErr(network)

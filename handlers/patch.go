@@ -6,17 +6,15 @@ import (
 	"slices"
 	"strings"
 
-	apierrors "github.com/go-openapi/errors"
-	"github.com/go-openapi/strfmt"
-
 	"github.com/vmexecutor/config-server/extraconfig"
 )
 
-// validatable is what every model is: the specification's constraints can be asked of it.
-type validatable interface{ Validate(strfmt.Registry) error }
-
-// patched gives what a document becomes by a merge patch. Its errors are those of a body that holds the result.
-func patched[M any](document *M, patch any) (*M, error) {
+// patched gives what a document becomes by a merge patch, which is body's tree. Its errors are those of a body that holds the result,
+// which is not validated yet.
+func patched[M any](document *M, body json.RawMessage, patch any) (*M, error) {
+	if err := knownFields(body, new(M)); err != nil {
+		return nil, unreadableBody(err)
+	}
 	text := &bytes.Buffer{}
 	if err := plainJSON.Produce(text, document); err != nil {
 		return nil, err
@@ -31,10 +29,7 @@ func patched[M any](document *M, patch any) (*M, error) {
 	}
 	var result M
 	if err := strictJSON.Consume(bytes.NewReader(merged), &result); err != nil {
-		return nil, apierrors.NewParseError("body", "body", "", err)
-	}
-	if err := any(&result).(validatable).Validate(strfmt.Default); err != nil {
-		return nil, err
+		return nil, unreadableBody(err)
 	}
 	return &result, nil
 }
@@ -66,6 +61,13 @@ func mergePatch(target, patch any) any {
 		}
 	}
 	return result
+}
+
+// names reports whether a merge patch says something of a field, were it null.
+func names(patch any, field string) bool {
+	changes, _ := patch.(map[string]any)
+	_, named := changes[field]
+	return named
 }
 
 // reportPaths are the paths of the fields that guests report, in steps; * is any name.

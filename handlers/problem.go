@@ -102,7 +102,7 @@ func problemOf(err error) *models.Problem {
 	}
 	if e, ok := errors.AsType[*store.CompactedError](err); ok {
 		p := problem(http.StatusGone, "", e.Error())
-		p.Revision = e.Revision
+		p.Revision = &e.Revision
 		return p
 	}
 	for _, k := range kinds {
@@ -155,7 +155,9 @@ func sentence(s string) string {
 	if s == "" {
 		return ""
 	}
-	s = strings.ToUpper(s[:1]) + s[1:]
+	if first, _, _ := strings.Cut(s, " "); first == strings.ToLower(first) { // vSphere is written so
+		s = strings.ToUpper(s[:1]) + s[1:]
+	}
 	if !strings.HasSuffix(s, ".") {
 		s += "."
 	}

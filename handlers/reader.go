@@ -15,9 +15,23 @@ import (
 
 // reader turns documents of the API into the domain. It notes what cannot be read, so that all faults of a
 // document come at once: those of its meaning, which the domain finds, too.
-type reader struct{ faults executor.Faults }
+type reader struct {
+	faults     executor.Faults
+	violations executor.Faults // of the specification, which the domain may have better words for
+}
+
+// validate notes what the specification has against what stands at a path.
+func (r *reader) validate(at string, m validatable) {
+	for _, f := range violations(m) {
+		r.violations.Add(executor.Path(at, f.Field), f.Message)
+	}
+}
+
+// failed reports whether anything is wrong so far.
+func (r *reader) failed() bool { return len(r.faults)+len(r.violations) > 0 }
 
 func (r *reader) err() error {
+	r.add("", r.violations)
 	slices.SortStableFunc(r.faults, func(a, b executor.Fault) int { return strings.Compare(a.Field, b.Field) })
 	return r.faults.Err()
 }
@@ -25,7 +39,7 @@ func (r *reader) err() error {
 // executorErr gives the faults of an executor and, when b is not nil, of its binding. The store never sees a document that
 // could not be read, so what it would find wrong is looked for here.
 func (r *reader) executorErr(c *executor.ExecutorConfig, b *store.Binding) error {
-	if len(r.faults) == 0 {
+	if !r.failed() {
 		return nil
 	}
 	if b != nil {
@@ -42,18 +56,20 @@ func (r *reader) executorErr(c *executor.ExecutorConfig, b *store.Binding) error
 
 // networkErr is executorErr for a container network.
 func (r *reader) networkErr(n store.Network) error {
-	if len(r.faults) == 0 {
+	if !r.failed() {
 		return nil
 	}
 	c := n.Config.Clone()
 	c.Canonicalize()
 	r.check("", c.Validate)
+	annotated := &executor.ExecutorConfig{Common: executor.Common{ID: "any"}, Annotations: n.Annotations} // the rules are the same
+	r.check("", annotated.Validate)
 	return r.err()
 }
 
 // bindingErr is executorErr for a binding.
 func (r *reader) bindingErr(b *store.Binding) error {
-	if len(r.faults) == 0 {
+	if !r.failed() {
 		return nil
 	}
 	r.check("", b.Validate)
@@ -64,9 +80,13 @@ func (r *reader) bindingErr(b *store.Binding) error {
 // is empty there, which is no further fault.
 func (r *reader) check(at string, validate func() error) {
 	var found executor.Faults
-	if err := validate(); !errors.As(err, &found) {
-		return
+	if errors.As(validate(), &found) {
+		r.add(at, found)
 	}
+}
+
+// add notes the faults of what is at a path, in fields that nothing is said of yet.
+func (r *reader) add(at string, found executor.Faults) {
 	known := make(map[string]bool, len(r.faults))
 	for _, f := range r.faults {
 		known[f.Field] = true

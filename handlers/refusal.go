@@ -25,7 +25,12 @@ func refusal(err error) (*models.Problem, bool) {
 	status := http.StatusUnprocessableEntity
 	for _, e := range flatten(err) {
 		if parse, ok := errors.AsType[*apierrors.ParseError](e); ok && parse.In == "body" {
-			return unreadable(parse.Reason), true
+			refused, ok := errors.AsType[*refusedDocument](parse.Reason)
+			if !ok {
+				return unreadable(parse.Reason), true
+			}
+			violations = append(violations, refused.faults...)
+			continue
 		}
 		api, ok := errors.AsType[apierrors.Error](e)
 		if !ok {
@@ -92,6 +97,12 @@ func violation(err error) (violated, bool) {
 	return violated{executor.Fault{Field: field, Message: text}, v.In}, true
 }
 
+// decoderDepth is how many objects and lists the JSON library lets be in one another, and tooDeep its error for more, which has no name.
+const (
+	decoderDepth = 10_000
+	tooDeep      = "exceeded max depth"
+)
+
 // unreadable says why a body is no document of the API.
 func unreadable(err error) *models.Problem {
 	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -100,8 +111,11 @@ func unreadable(err error) *models.Problem {
 	fault := executor.Fault{Message: "must be a JSON object"}
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		fault = executor.Fault{Field: dotted(syntax.JSONPointer), Message: "is not JSON here, at byte " + fmt.Sprint(syntax.ByteOffset)}
-		if errors.Is(syntax, jsontext.ErrDuplicateName) {
+		switch {
+		case errors.Is(syntax, jsontext.ErrDuplicateName):
 			fault.Message = "appears twice"
+		case syntax.Err.Error() == tooDeep:
+			fault.Message = fmt.Sprintf("is nested more deeply than %d levels", decoderDepth)
 		}
 	} else if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
 		fault = executor.Fault{Field: dotted(semantic.JSONPointer), Message: "must be " + jsonType(semantic.GoType)}

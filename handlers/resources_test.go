@@ -116,6 +116,38 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	}
 }
 
+// TestFaultsOfBothKinds: what the specification refuses hides nothing that the domain and the store would, wherever a document goes, and says
+// nothing twice.
+func TestFaultsOfBothKinds(t *testing.T) {
+	e := newEdge(t)
+	e.expect(201, "POST", "/v1/executors", `{"id": "x", "mounts": {"data": {"source": "label:///data", "path": "/srv"}}}`, nil)
+	body := `{"id": "y", "mounts": {"m": {"path": "srv", "copyMode": "zzz", "source": "nope"}, "n": {"path": "/n", "source": "label:///n", "copyMode": "z"}, "a b": {"path": "x"}},
+		"networks": {"e": {"ports": ["zz", "80:80/tcp", "70000/udp"], "networkRef": "nonet", "ip": "1", "network": {"trustLevel": "high"}}, "f": {"ports": ["?"], "networkRef": "nonet"}}}`
+	fields := []string{
+		"id", "mounts.a b", "mounts.a b.path", "mounts.a b.source", "mounts.m.copyMode", "mounts.m.path", "mounts.m.source", "mounts.n.copyMode",
+		"networks.e.ip", "networks.e.network.trustLevel", "networks.e.networkRef", "networks.e.ports.0", "networks.e.ports.2", "networks.f.networkRef", "networks.f.ports.0",
+	}
+	e.refused(422, "PUT", "/v1/executors/x", body, fields...)
+	e.refusedPatch(422, "/v1/executors/x", body, fields...)
+	e.refused(422, "POST", "/v1/executors", body, fields[1:]...)
+	e.refused(422, "POST", "/v1/executors", `{"hostname": "<nil>", "vm": {"driver": "foo", "interaction": "nowhere"}}`, "hostname", "vm.driver", "vm.interaction", "vm.ref")
+	e.refused(422, "PUT", "/v1/executors/x/vm", `{"driver": "foo"}`, "driver", "ref")
+	long := strings.Repeat("n", 129)
+	e.refused(422, "PUT", "/v1/executors/x/sessions/s", `{"id": "`+long+`", "user": "<nil>"}`, "id", "user")
+	e.refused(422, "PUT", "/v1/executors/x/execs/s", `{"id": "`+long+`", "user": "<nil>"}`, "id", "user")
+	e.refused(422, "PUT", "/v1/executors/x/mounts/m", `{"name": "n", "source": "label:///m", "path": "/srv", "copyMode": "zzz"}`, "copyMode", "name", "path")
+	e.refusedPatch(422, "/v1/executors/x/mounts/data", `{"copyMode": "zzz", "path": "srv"}`, "copyMode", "path")
+	e.refused(422, "PUT", "/v1/executors/x/networks/e", `{"ports": ["zz"], "networkRef": "nonet", "ip": "1"}`, "ip", "networkRef", "ports.0")
+	e.refused(422, "POST", "/v1/networks", `{"trustLevel": "high", "gateway": "1"}`, "gateway", "name", "trustLevel")
+	e.refused(422, "PUT", "/v1/networks/n", `{"name": "m", "trustLevel": "high", "gateway": "1"}`, "gateway", "name", "trustLevel")
+
+	// Beside a fault of the request it is a bad request, with all of it.
+	a := e.expect(400, "PUT", "/v1/executors/x", `{"mounts": {"m": {"path": "srv", "copyMode": "zzz", "source": "label:///m"}}}`, nil, "If-None-Match", `"1-1"`)
+	if len(a.problem.Errors) != 3 {
+		t.Errorf("faults: %s", a.body)
+	}
+}
+
 func TestNetworks(t *testing.T) {
 	e := newEdge(t)
 	var made, got document
@@ -125,7 +157,7 @@ func TestNetworks(t *testing.T) {
 	}
 	e.refusedDetail(409, "exists", "POST", "/v1/networks", `{"name": "front"}`)
 	e.refused(422, "POST", "/v1/networks", `{}`, "name")
-	e.refused(422, "PUT", "/v1/networks/front", `{"name": "back", "gateway": "x", "annotations": {"": "v"}}`, "gateway", "name")
+	e.refused(422, "PUT", "/v1/networks/front", `{"name": "back", "gateway": "x", "annotations": {"": "v"}}`, "annotations", "gateway", "name")
 	e.expect(200, "PUT", "/v1/networks/front", `{"type": "bridge"}`, &got)
 	if got["type"] != "bridge" || got["name"] != "front" || got["createTime"] != made["createTime"] {
 		t.Errorf("replaced %v", got)

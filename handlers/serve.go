@@ -10,7 +10,9 @@ import (
 	"strings"
 
 	apierrors "github.com/go-openapi/errors"
+	"github.com/go-openapi/runtime"
 	"github.com/go-openapi/runtime/middleware"
+	"github.com/go-openapi/runtime/server-middleware/negotiate"
 
 	"github.com/vmexecutor/config-server/audit"
 	"github.com/vmexecutor/config-server/auth"
@@ -34,7 +36,7 @@ const (
 func serve(api *operations.ConfigAPI, o Options) http.Handler {
 	s := &edge{problems: problems{o.Logger}, docs: newDocs(), metrics: o.Metrics, trail: o.Audit, callers: o.Callers, shares: newShares(o.Bounds)}
 	api.Middleware = func(b middleware.Builder) http.Handler { return api.Context().RoutesHandler(b) }
-	s.routes = api.Serve(func(next http.Handler) http.Handler { return s.permit(s.strictQuery(s.share(next))) })
+	s.routes = api.Serve(func(next http.Handler) http.Handler { return s.permit(s.acceptable(s.strict(s.share(next)))) })
 	s.allowed = func(r *http.Request) []string { return api.Context().AllowedMethods(r) }
 	s.lookup = func(r *http.Request) (*middleware.MatchedRoute, bool) { return api.Context().LookupRoute(r) }
 	return s.observe(s.bound(s.identify(http.HandlerFunc(s.route))))
@@ -121,11 +123,23 @@ func allow(methods []string) string {
 	return strings.Join(slices.Compact(methods), ", ")
 }
 
-// strictQuery refuses query parameters that the operation does not have, or that are there twice or without a value:
-// what was misspelt would otherwise be what was not said.
-func (s *edge) strictQuery(next http.Handler) http.Handler {
+// acceptable refuses a request whose caller would take none of the types that the operation answers with. The generated code takes the type of a
+// body for that of its answer, and finds out about the rest when the change is made.
+func (s *edge) acceptable(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if faults := queryFaults(r); len(faults) > 0 {
+		if offers := middleware.MatchedRouteFrom(r).Produces; negotiate.ContentType(r, offers, "") == "" {
+			s.serve(w, r, apierrors.InvalidResponseFormat(r.Header.Get(runtime.HeaderAccept), offers))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// strict refuses query parameters that the operation does not have, or that are there twice or without a value, and conditions
+// without one: what was misspelt would otherwise be what was not said.
+func (s *edge) strict(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if faults := append(queryFaults(r), headerFaults(r)...); len(faults) > 0 {
 			s.serve(w, r, &requestError{faults})
 			return
 		}
@@ -160,4 +174,14 @@ func queryFaults(r *http.Request) (faults executor.Faults) {
 		}
 	}
 	return faults
+}
+
+// headerFaults finds the operation's headers that are there and say nothing, which the generated code takes for absent ones.
+func headerFaults(r *http.Request) (faults executor.Faults) {
+	for _, p := range middleware.MatchedRouteFrom(r).Parameters {
+		if p.In == "header" && slices.Contains(r.Header.Values(p.Name), "") {
+			faults.Add(p.Name, "needs a value")
+		}
+	}
+	return ordered(faults)
 }

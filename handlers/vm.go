@@ -35,10 +35,8 @@ func (h *vmHandlers) put(params vmops.PutVMParams) (vmops.PutVMResponder, error)
 	if err != nil {
 		return nil, err
 	}
-	var r reader
-	binding := r.binding("", params.Body)
-	r.check("", func() error { return h.reconciler.CheckBinding(binding, params.ID) })
-	if err := r.bindingErr(binding); err != nil {
+	binding, err := h.read(params.Body, params.ID)
+	if err != nil {
 		return nil, err
 	}
 	binding.TakeOver = *params.TakeOver
@@ -69,6 +67,15 @@ func (h *vmHandlers) delete(params vmops.DeleteVMParams) (vmops.DeleteVMResponde
 		return nil, err
 	}
 	return vmops.NewDeleteVMNoContent(), nil
+}
+
+// read reads the binding of an executor.
+func (h *vmHandlers) read(m *models.VMBinding, id string) (*store.Binding, error) {
+	var r reader
+	r.validate("", m)
+	binding := r.binding("", m)
+	r.check("", func() error { return h.reconciler.CheckBinding(binding, id) })
+	return binding, r.bindingErr(binding)
 }
 
 // model is the binding of an executor, and where its guest is served.

@@ -27,8 +27,8 @@ type Problem struct {
 	// Identifies this failure, as the server's log does.
 	Instance string `json:"instance,omitempty"`
 
-	// With 410 of a watch, the store's present revision. A list that is made now stands at it or later, and can be followed.
-	Revision uint64 `json:"revision,omitempty"`
+	// The store's present revision, with 410 of a watch alone. A list that is made now stands at it or later, and can be followed.
+	Revision *uint64 `json:"revision,omitempty"`
 
 	// The HTTP status.
 	Status int64 `json:"status"`

@@ -2874,7 +2874,7 @@ func init() {
       }
     },
     "MergePatch": {
-      "description": "A JSON Merge Patch (RFC 7396): its fields replace the resource's, those that are null go, and what it does not name stays. What the resource would become is\nvalidated as the document of a PUT is.\n",
+      "description": "A JSON Merge Patch (RFC 7396): its fields replace the resource's, those that are null go, and what it does not name stays. What the resource would become is\nvalidated as the document of a PUT is. A field that the document does not have is refused, null or not, and so is the ` + "`" + `vm` + "`" + ` of an executor.\n",
       "type": "object",
       "x-go-type": {
         "hints": {
@@ -3156,9 +3156,10 @@ func init() {
           "type": "string"
         },
         "revision": {
-          "description": "With 410 of a watch, the store's present revision. A list that is made now stands at it or later, and can be followed.",
+          "description": "The store's present revision, with 410 of a watch alone. A list that is made now stands at it or later, and can be followed.",
           "type": "integer",
-          "format": "uint64"
+          "format": "uint64",
+          "x-nullable": true
         },
         "status": {
           "description": "The HTTP status.",
@@ -7390,7 +7391,7 @@ func init() {
       }
     },
     "MergePatch": {
-      "description": "A JSON Merge Patch (RFC 7396): its fields replace the resource's, those that are null go, and what it does not name stays. What the resource would become is\nvalidated as the document of a PUT is.\n",
+      "description": "A JSON Merge Patch (RFC 7396): its fields replace the resource's, those that are null go, and what it does not name stays. What the resource would become is\nvalidated as the document of a PUT is. A field that the document does not have is refused, null or not, and so is the ` + "`" + `vm` + "`" + ` of an executor.\n",
       "type": "object",
       "x-go-type": {
         "hints": {
@@ -7672,9 +7673,10 @@ func init() {
           "type": "string"
         },
         "revision": {
-          "description": "With 410 of a watch, the store's present revision. A list that is made now stands at it or later, and can be followed.",
+          "description": "The store's present revision, with 410 of a watch alone. A list that is made now stands at it or later, and can be followed.",
           "type": "integer",
-          "format": "uint64"
+          "format": "uint64",
+          "x-nullable": true
         },
         "status": {
           "description": "The HTTP status.",

@@ -20,7 +20,7 @@ func main() { os.Exit(run(os.Args[1:])) }
 
 // run answers the exit code: 0 for a clean end, 1 for a failure, 2 for wrong usage.
 func run(args []string) int {
-	var o app.Options
+	o := app.Options{Explicit: true}
 	var backup backupCommand
 	var restore restoreCommand
 	var token newTokenCommand
