@@ -137,17 +137,22 @@ func (s *edge) share(next http.Handler) http.Handler {
 
 // of says which part of what is shared a request takes, other than by its body: none, for most.
 func (s *shares) of(r *http.Request) (of *quota, full error) {
-	route, query := middleware.MatchedRouteFrom(r), r.URL.Query()
+	operation, query := middleware.MatchedRouteFrom(r).Operation, r.URL.Query()
 	has := func(name string) bool {
-		return slices.ContainsFunc(route.Operation.Parameters, func(p spec.Parameter) bool { return p.In == "query" && p.Name == name })
+		return slices.ContainsFunc(operation.Parameters, func(p spec.Parameter) bool { return p.In == "query" && p.Name == name })
 	}
 	switch {
-	case !slices.Contains(route.Produces, "application/json"), query.Has("wait"):
+	case streams(operation), query.Has("wait"):
 		return s.streams, manyStreams
 	case has("limit") && !query.Has("limit"):
 		return s.lists, manyLists
 	}
 	return nil, nil
+}
+
+// streams reports whether an operation's answer is no document, and so written as it comes. (The runtime adds JSON to what a route produces.)
+func streams(operation *spec.Operation) bool {
+	return len(operation.Produces) > 0 && !slices.Contains(operation.Produces, "application/json")
 }
 
 // document takes in the body of an operation that has one, and lets it be worked on when its turn has come. Those that come in slowly

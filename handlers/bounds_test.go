@@ -2,14 +2,17 @@ package handlers
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 
 	"github.com/go-openapi/runtime/middleware"
+	"github.com/go-openapi/spec"
 
 	"github.com/vmexecutor/config-server/auth"
 )
@@ -149,4 +152,64 @@ func TestListsAreShared(t *testing.T) {
 	<-s.at
 	close(s.end)
 	s.all.Wait()
+}
+
+// TestStreamsAreShared: a watch is one as long as it lasts, and so is a backup and a request that waits.
+func TestStreamsAreShared(t *testing.T) {
+	streams := []string{"/v1/watch", "/v1/backup", "/v1/executors/x?wait=1s&since=1"}
+	for _, target := range streams {
+		s := newSharing(t, Bounds{Streams: 2})
+		s.ask("a", "GET", target, nil, 200)
+		<-s.at
+		for _, other := range streams {
+			<-s.ask("a", "GET", other, nil, 429)
+		}
+		s.ask("a", "GET", "/v1/executors/x", nil, 200)
+		<-s.at
+		s.ask("b", "GET", target, nil, 200)
+		<-s.at
+		<-s.ask("c", "GET", target, nil, 429)
+		close(s.end)
+		s.all.Wait()
+	}
+}
+
+// TestWhatIsShared: which operations take which part of what is shared, of all that there are.
+func TestWhatIsShared(t *testing.T) {
+	e := newEdge(t)
+	api, err := newAPI(Options{Store: e.store, Push: e.reconciler, Logger: discardTo(e.log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	api.Middleware = func(b middleware.Builder) http.Handler { return api.Context().RoutesHandler(b) }
+	api.Serve(nil)
+	s, got, routes := newShares(Bounds{}), map[string][]string{}, 0
+	names := map[*quota]string{s.streams: "streams", s.lists: "lists"}
+	for path, item := range specification().Paths.Paths {
+		for method, operation := range map[string]*spec.Operation{"GET": item.Get, "PUT": item.Put, "POST": item.Post, "PATCH": item.Patch, "DELETE": item.Delete} {
+			if operation == nil {
+				continue
+			}
+			for _, query := range []string{"", "?limit=1", "?wait=1s"} {
+				_, r, ok := api.Context().RouteInfo(httptest.NewRequestWithContext(t.Context(), method, specification().BasePath+strings.NewReplacer("{", "", "}", "").Replace(path)+query, nil))
+				if !ok {
+					t.Fatalf("%s has no route", operation.ID)
+				}
+				routes++
+				if of, _ := s.of(r); of != nil && (query != "?wait=1s" || slices.ContainsFunc(operation.Parameters, func(p spec.Parameter) bool { return p.Name == "wait" })) {
+					got[names[of]] = append(got[names[of]], operation.ID+query)
+				}
+			}
+		}
+	}
+	for _, operations := range got {
+		slices.Sort(operations)
+	}
+	want := map[string][]string{
+		"streams": {"getBackup", "getBackup?limit=1", "getExecutor?wait=1s", "watch", "watch?limit=1"},
+		"lists":   {"listExecutors", "listNetworks"},
+	}
+	if !maps.EqualFunc(got, want, slices.Equal) || routes < 100 {
+		t.Errorf("of %d routes, %v take what is shared, want %v", routes, got, want)
+	}
 }
