@@ -92,6 +92,9 @@ func violation(err error) (violated, bool) {
 	return violated{executor.Fault{Field: field, Message: text}, v.In}, true
 }
 
+// maxDepth is more levels than any document has. The decoder itself goes on to ten thousand.
+const maxDepth = 100
+
 // unreadable says why a body is no document of the API.
 func unreadable(err error) *models.Problem {
 	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -103,9 +106,15 @@ func unreadable(err error) *models.Problem {
 		if errors.Is(syntax, jsontext.ErrDuplicateName) {
 			fault.Message = "appears twice"
 		}
+		if strings.Count(string(syntax.JSONPointer), "/") > maxDepth {
+			fault.Message = "is nested more deeply than any document of the API"
+		}
 	} else if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
 		fault = executor.Fault{Field: dotted(semantic.JSONPointer), Message: "must be " + jsonType(semantic.GoType)}
-		if errors.Is(semantic, json.ErrUnknownName) {
+		switch {
+		case errors.Is(semantic, errLongName):
+			return invalid(executor.Faults{{Field: fault.Field, Message: errLongName.Error()}})
+		case errors.Is(semantic, json.ErrUnknownName):
 			fault.Message = "is not a field of this document"
 		}
 	} else if errors.Is(err, io.ErrUnexpectedEOF) {
