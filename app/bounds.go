@@ -20,7 +20,7 @@ type Bounds struct {
 
 	MaxBodies  int64 `long:"max-bodies" value-name:"BYTES" default:"33554432" description:"Bodies that come in at a time; one caller has half at most"`
 	MaxWork    int64 `long:"max-work" value-name:"BYTES" default:"4194304" description:"Bodies that are worked on at a time, which takes many times as much memory; others wait for their turn, and one caller has half at most"`
-	MaxLists   int64 `long:"max-lists" value-name:"N" default:"32" description:"Lists, and pages of them, that are made at a time; others wait for their turn, and one caller has half at most"`
+	MaxLists   int64 `long:"max-lists" value-name:"N" default:"8" description:"Lists, and pages of them, that are made at a time; others wait for their turn, and one caller has half at most"`
 	MaxAnswers int64 `long:"max-answers" value-name:"BYTES" default:"67108864" description:"Answers of more than 16 KiB that clients have not read yet; one caller has half at most"`
 	MaxStreams int64 `long:"max-streams" value-name:"N" default:"8192" description:"Streams, and requests that wait for a change; one caller has half at most"`
 

@@ -35,7 +35,7 @@ const (
 	DefaultBody    = 1 << 20
 	DefaultBodies  = 32 << 20
 	DefaultWork    = 4 << 20
-	DefaultLists   = 32
+	DefaultLists   = 8
 	DefaultAnswers = 64 << 20
 	DefaultStreams = 8192
 )
