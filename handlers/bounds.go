@@ -29,7 +29,8 @@ type Bounds struct {
 	Streams int64 // streams, and requests that wait for a change, at a time
 }
 
-// The defaults of Bounds. A document takes some sixty times its length while it is worked on, if it is made for that.
+// The defaults of Bounds. While it is worked on a document of texts takes some ten times its length, and one that is made for that,
+// of empty entries alone, six hundred times.
 const (
 	DefaultHeader  = 16 << 10
 	DefaultBody    = 1 << 20
