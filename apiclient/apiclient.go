@@ -68,12 +68,12 @@ func New(address string, opts ...Option) (*Client, error) {
 		transport.TLSClientConfig = config
 	}
 	rt := httptransport.New(host, client.DefaultBasePath, []string{scheme})
-	rt.Transport = transport
+	rt.Transport = heeding{transport}
 	if o.token != nil {
 		if !private(u) {
 			return nil, errPlain
 		}
-		rt.Transport = &bearer{RoundTripper: transport, scheme: scheme, host: host, token: o.token}
+		rt.Transport = &bearer{RoundTripper: rt.Transport, scheme: scheme, host: host, token: o.token}
 	}
 	rt.Consumers[problemType] = runtime.JSONConsumer()
 	rt.Consumers[linesType] = runtime.ByteStreamConsumer()

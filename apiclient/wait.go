@@ -2,7 +2,6 @@ package apiclient
 
 import (
 	"context"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -14,12 +13,12 @@ import (
 const waitAtOnce = 50 * time.Second
 
 // WaitExecutor gives an executor as soon as it is as wanted: at once, or after as many changes as that takes. It goes on when the connection is cut or the server is
-// restarted, until ctx ends. When the executor does not exist, or is deleted meanwhile, IsStatus(err, 404).
+// restarted, or too busy for the moment, until ctx ends. When the executor does not exist, or is deleted meanwhile, IsStatus(err, 404).
 func (c *Client) WaitExecutor(ctx context.Context, id string, is func(*models.Executor) bool) (*models.Executor, error) {
 	get := executors.NewGetExecutorParams().WithID(id)
 	begun := false
 	for pause := (backoff{}); ; {
-		answer, err := c.Executors.GetExecutorContext(ctx, get)
+		answer, err := c.Executors.GetExecutorContext(pause.heed(ctx), get)
 		switch {
 		case ctx.Err() != nil:
 			return nil, ctx.Err()
@@ -38,29 +37,5 @@ func (c *Client) WaitExecutor(ctx context.Context, id string, is func(*models.Ex
 			continue
 		}
 		pause = backoff{}
-	}
-}
-
-// The times between two attempts to reach a server.
-const (
-	firstPause = 100 * time.Millisecond
-	lastPause  = 5 * time.Second
-)
-
-// backoff waits longer each time.
-type backoff struct{ next time.Duration }
-
-// wait waits, as at the beginning after a success, and up to half as long again, so that the clients of a server do not all come back at once.
-func (b *backoff) wait(ctx context.Context, succeeded bool) error {
-	if succeeded || b.next == 0 {
-		b.next = firstPause
-	}
-	pause := b.next + rand.N(b.next/2) //nolint:gosec // nobody gains by guessing it
-	b.next = min(2*b.next, lastPause)
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(pause):
-		return nil
 	}
 }

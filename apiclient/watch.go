@@ -41,8 +41,8 @@ const silence = 3
 var errSilent = errors.New("nothing was heard of the server for too long")
 
 // Watch follows what happens: each event once and in order. It goes on by itself, from where it was, when the connection is cut or the server is restarted, until ctx
-// ends or the loop over it does. An error is the last element: that of ctx, *CompactedError, the server's refusal (see Problem), or why the server could not be reached in
-// the first place.
+// ends or the loop over it does. It comes back no sooner than the server asks for (Retry-After), but for what is above a minute. An error is the last element: that of ctx,
+// *CompactedError, the server's refusal (see Problem) unless that is for the moment alone, or why the watch could not begin in the first place.
 func (c *Client) Watch(ctx context.Context, o WatchOptions) iter.Seq2[*models.Event, error] {
 	return func(yield func(*models.Event, error) bool) {
 		w := &watch{WatchOptions: o, yield: yield}
@@ -51,7 +51,7 @@ func (c *Client) Watch(ctx context.Context, o WatchOptions) iter.Seq2[*models.Ev
 		}
 		for pause := (backoff{}); ; {
 			w.heard = false
-			err := w.once(ctx, c)
+			err := w.once(pause.heed(ctx), c)
 			switch {
 			case w.left:
 				return
@@ -130,10 +130,10 @@ var errLeft = errors.New("nobody wants more events")
 // Write is never called: ReadFrom is.
 func (w *watch) Write([]byte) (int, error) { return 0, errors.ErrUnsupported }
 
-// refused reports whether the server answered, and would answer the same again.
+// refused reports whether the server answered, and would answer the same again: not so when it has too much to do, or the request came too slowly.
 func refused(err error) bool {
 	p := Problem(err)
-	return p != nil && p.Status < http.StatusInternalServerError
+	return p != nil && p.Status < http.StatusInternalServerError && p.Status != http.StatusTooManyRequests && p.Status != http.StatusRequestTimeout
 }
 
 // compacted makes the server's 410 one that says where to go on.

@@ -32,10 +32,10 @@ import (
 const stopLimit = 20 * time.Second
 
 // Run serves until ctx ends, then stops in order: streams end, requests finish, pushes stop at a safe point,
-// the store closes. An error says what kept the server from starting, or broke it.
+// the store closes. An error says what kept the server from starting, or broke it; a *UsageError, that the options cannot be.
 func Run(ctx context.Context, o Options) (err error) {
 	if err := o.validate(); err != nil {
-		return err
+		return &UsageError{err}
 	}
 	log, err := o.logger()
 	if err != nil {
@@ -106,6 +106,9 @@ func Run(ctx context.Context, o Options) (err error) {
 	}
 	if addresses.Simulator != "" {
 		log.Info("listening", "what", "vsphere simulator", "url", addresses.Simulator)
+	}
+	if o.SecretKeyFile == "" && keys.path != "" {
+		log.Info("the key of the secrets lies in the data directory: who gets both can read them; --secret-key-file puts it elsewhere", "file", keys.path)
 	}
 	server := o.Bounds.server(handler, crowd)
 	server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelDebug)

@@ -60,6 +60,12 @@ type Addresses struct {
 	Simulator string // URL of the simulator's vSphere API, empty when there is a vCenter
 }
 
+// UsageError is the refusal of what was asked for, by flags that cannot be as they are. Nothing was opened or changed.
+type UsageError struct{ Err error }
+
+func (e *UsageError) Error() string { return e.Err.Error() }
+func (e *UsageError) Unwrap() error { return e.Err }
+
 // validate refuses what cannot work, or would not be safe, before anything is opened.
 func (o *Options) validate() error {
 	var errs []error
@@ -87,7 +93,11 @@ func (o *Options) validate() error {
 	if _, err := o.guests(nil, o.guestsInData()); err != nil {
 		errs = append(errs, err)
 	}
-	if o.VSphereURL == "" {
+	if o.VSphereURL != "" {
+		if _, err := o.vSphereURL(); err != nil {
+			errs = append(errs, err)
+		}
+	} else {
 		host, _, err := net.SplitHostPort(o.SimulatorListen)
 		if err == nil {
 			err = loopback(host)
@@ -124,8 +134,8 @@ type vSphere struct {
 	username, password string
 }
 
-// vSphere reads the vCenter's address, and its credentials from the environment or a file.
-func (o *Options) vSphere(getenv func(string) string) (*vSphere, error) {
+// vSphereURL reads the vCenter's address.
+func (o *Options) vSphereURL() (*url.URL, error) {
 	u, err := url.Parse(o.VSphereURL)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, errors.New("--vsphere-url: must be a URL such as https://vcenter.example.com/sdk")
@@ -135,6 +145,15 @@ func (o *Options) vSphere(getenv func(string) string) (*vSphere, error) {
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/sdk"
+	}
+	return u, nil
+}
+
+// vSphere reads the vCenter's address, and its credentials from the environment or a file.
+func (o *Options) vSphere(getenv func(string) string) (*vSphere, error) {
+	u, err := o.vSphereURL()
+	if err != nil {
+		return nil, err
 	}
 	v := &vSphere{url: u, username: u.User.Username(), password: getenv("VSPHERE_PASSWORD")}
 	if name := getenv("VSPHERE_USERNAME"); name != "" {

@@ -62,9 +62,6 @@ func (o *Options) openKeys(ctx context.Context, engine store.Engine, log *slog.L
 	if err != nil {
 		return nil, fmt.Errorf("--secret-key-file: %w", err)
 	}
-	if o.SecretKeyFile == "" {
-		log.Info("the key of the secrets lies in the data directory: who gets both can read them; --secret-key-file puts it elsewhere", "file", k.path)
-	}
 	k.keys = seal.NewKeys(file.Keys...)
 	k.keys.TakeUnsealed(file.Unsealed)
 	k.needed = file.Keys

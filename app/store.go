@@ -43,7 +43,7 @@ func CheckBackup(file string) (Contents, error) {
 // it; a store that is there is replaced only if replace says so.
 func (o *Options) Restore(file string, replace bool) (Contents, error) {
 	if o.DataDir == noData || o.DataDir == "" {
-		return Contents{}, fmt.Errorf("--data-dir: %q is no directory to restore into", o.DataDir)
+		return Contents{}, &UsageError{fmt.Errorf("--data-dir: %q is no directory to restore into", o.DataDir)}
 	}
 	info, err := bolt.Verify(file)
 	if err != nil {

@@ -33,7 +33,8 @@ func (s *edge) identify(next http.Handler) http.Handler {
 			s.serve(w, r, err)
 			return
 		}
-		requestOf(r).caller = p
+		known := requestOf(r)
+		known.caller, known.identify = p, func() (auth.Principal, error) { return s.callers.Identify(r) }
 		next.ServeHTTP(w, r.WithContext(auth.WithPrincipal(store.WithActor(r.Context(), p.Name), p)))
 	})
 }
@@ -74,6 +75,15 @@ func (known *request) permit(operation, executor string) error {
 		return fmt.Errorf("%w: the role %s does not have the operation %s", auth.ErrForbidden, known.caller.Role, operation)
 	}
 	return nil
+}
+
+// revoked says why the caller is to be told no more: what it showed counts for nothing since, or for another caller. Whatever is told long after a request came asks this first.
+func (known *request) revoked() error {
+	p, err := known.identify()
+	if err == nil && p != known.caller {
+		err = fmt.Errorf("%w: the role or the name has changed", auth.ErrUnauthenticated)
+	}
+	return err
 }
 
 // errNothing is all that a VM's guest learns of what is not its own, whether there is something or not.

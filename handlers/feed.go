@@ -14,6 +14,7 @@ import (
 	"github.com/go-openapi/runtime"
 	"github.com/go-openapi/runtime/server-middleware/negotiate"
 
+	"github.com/vmexecutor/config-server/auth"
 	"github.com/vmexecutor/config-server/metrics"
 	"github.com/vmexecutor/config-server/models"
 	"github.com/vmexecutor/config-server/restapi/operations/feed"
@@ -52,7 +53,7 @@ func shown(params feed.WatchParams) store.Filter {
 	return store.Filter{Kinds: params.Kind, Executors: params.Executor}
 }
 
-// stream is the answer of a watch. It is written until one of the two sides ends it.
+// stream is the answer of a watch. It is written until one of the two sides ends it, or its caller is revoked.
 type stream struct {
 	*feedHandlers
 	*feed.WatchOK
@@ -81,6 +82,8 @@ func (s *stream) WriteResponse(w http.ResponseWriter, _ runtime.Producer) {
 		s.metrics.WatchCut(metrics.CutStalled)
 	case s.request.Context().Err() != nil:
 		return // the client left
+	case errors.Is(err, auth.ErrUnauthenticated):
+		s.metrics.WatchCut(metrics.CutRevoked)
 	case errors.Is(err, store.ErrCompacted):
 		s.metrics.WatchCut(metrics.CutBehind)
 	}
@@ -102,6 +105,12 @@ func (s *stream) follow(out *lineWriter) error {
 				s.log.Warn("watch ends early", "request", requestID(s.request), "at", s.sub.Revision(), "error", err)
 			}
 			return err
+		}
+		if len(list) > 0 || due { // what is told now was not known when the caller was last seen to be one
+			if err := requestOf(s.request).revoked(); err != nil {
+				s.log.Info("watch ends: its caller was revoked", "request", requestID(s.request), "caller", requestOf(s.request).caller.Name)
+				return err
+			}
 		}
 		for _, n := range list {
 			if err := out.write(n.Text(eventLine)); err != nil {

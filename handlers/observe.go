@@ -24,9 +24,10 @@ type request struct {
 
 	connection *http.ResponseController // for what takes longer than the server's limits
 
-	caller    auth.Principal // nobody until it is known, and where nobody asks
-	permitted bool           // the caller may have the operation
-	operation string         // its id; empty until it is asked whether the caller may have it
+	caller    auth.Principal                 // nobody until it is known, and where nobody asks
+	identify  func() (auth.Principal, error) // says who the caller is by now
+	permitted bool                           // the caller may have the operation
+	operation string                         // its id; empty until it is asked whether the caller may have it
 
 	entry audit.Entry // what becomes of it, in so far as it has a line
 }

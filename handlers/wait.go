@@ -47,7 +47,11 @@ func (h *executorHandlers) waitFor(params executors.GetExecutorParams, news func
 	}
 	until, cancel := context.WithTimeout(h.streams, limit)
 	defer cancel()
-	return h.store.WaitExecutor(ctx, params.ID, news, until.Done())
+	e, err := h.store.WaitExecutor(ctx, params.ID, news, until.Done())
+	if err := requestOf(params.HTTPRequest).revoked(); err != nil {
+		return nil, err
+	}
+	return e, err
 }
 
 // reached refuses a revision that has not been yet: nothing would ever be news to a client that has it from another store.

@@ -8,6 +8,7 @@ import (
 const (
 	CutStalled = "stalled" // its client did not read
 	CutBehind  = "behind"  // its client read too slowly, and fell behind the history
+	CutRevoked = "revoked" // its caller is not known any more, or is another
 )
 
 // watches are the metrics of the feed's streams.
@@ -23,10 +24,10 @@ func newWatches() watches {
 		}),
 		cut: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "watches_cut_total",
-			Help: "Streams of the feed that were cut off, by reason: stalled (the client did not read), behind (it fell behind the history).",
+			Help: "Streams of the feed that were cut off, by reason: stalled (the client did not read), behind (it fell behind the history), revoked (its caller is not known any more).",
 		}, []string{"reason"}),
 	}
-	for _, reason := range []string{CutStalled, CutBehind} {
+	for _, reason := range []string{CutStalled, CutBehind, CutRevoked} {
 		w.cut.WithLabelValues(reason) // shown as 0 before the first, so that rates see it
 	}
 	return w

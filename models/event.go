@@ -27,7 +27,7 @@ import (
 // | `vm` | `offer` | the server is about to write read-write fields into the VM |
 // | `vm` | `confirm` | the server saw that the VM holds the executor's read-write fields |
 // | `vm` | `deliver` | the server is about to deliver execs, in this boot of the VM |
-// | `vm` | `clean` | the VM of a former binding was seen to hold no key of the executor any more |
+// | `vm` | `clean` | the VM of a former binding was seen to hold no key of the executor any more; where it ran then, once more when it was seen so while it was off |
 // | | `heartbeat` | nothing: no commit, and neither kind nor id |
 //
 // `power` and `drift` of one VM come at most once a minute each: what happens meanwhile is told in one. `resolve`, `offer`, `confirm`, `deliver` and `clean` are the server's own notes. They are commits as all are, so that the

@@ -2,7 +2,9 @@ package push
 
 import (
 	"errors"
+	"log/slog"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,12 +46,53 @@ func TestUnbindingAndDeletingCleanTheVM(t *testing.T) {
 				if got := s.driver.keys(instance); len(got) != 1 || got["guestinfo.metadata"] == "" {
 					t.Errorf("the VM holds %v", got)
 				}
-				if left, err := s.store.Unbindings(s.ctx); err != nil || len(left) != 0 {
-					t.Errorf("left: %v %v", left, err)
+				if left, err := s.store.CleanedUnbindings(s.ctx); err != nil || len(left) != 1 || !left[0].Clean {
+					t.Errorf("left while it runs: %v %v", left, err)
+				}
+				s.driver.Do(instance, func(v *vmfake.VM) { v.Turn(vm.PowerOff) })
+				s.driver.Hint(instance)
+				s.later(restAfter + time.Second)
+				if left, err := s.store.CleanedUnbindings(s.ctx); err != nil || len(left) != 0 {
+					t.Errorf("left when it is off: %v %v", left, err)
 				}
 			})
 		})
 	}
+}
+
+// seen is an Observer that remembers what it is told of pushes.
+type seen struct {
+	nobody
+	deleted int
+	results []Result
+}
+
+func (s *seen) Pushed(result Result, _ time.Duration, _, deleted int) {
+	s.deleted, s.results = s.deleted+deleted, append(s.results, result)
+}
+
+// TestCleaningIsCounted: as any change of a VM, when it succeeds, too.
+func TestCleaningIsCounted(t *testing.T) {
+	tell(t, func(s *story) {
+		s.driver.Add("vm1")
+		s.create("web", "vm1", nil)
+		s.stop()
+		told := &seen{}
+		s.r = New(Options{Store: s.store, Drivers: map[string]vm.Driver{"vsphere": s.driver}, Logger: slog.New(slog.DiscardHandler), InFlight: 1, Observer: told})
+		s.run()
+		keys, err := s.store.KeySet(s.executor("web"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		told.results = nil
+		if err := s.store.DeleteExecutor(s.ctx, "web"); err != nil {
+			t.Fatal(err)
+		}
+		s.settle()
+		if told.deleted != keys.Len() || !slices.Equal(told.results, []Result{ResultApplied}) {
+			t.Errorf("%d of %d keys were deleted, in pushes that were %v", told.deleted, keys.Len(), told.results)
+		}
+	})
 }
 
 func TestRebindingMovesTheKeys(t *testing.T) {

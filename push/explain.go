@@ -57,7 +57,7 @@ func (r *Reconciler) Explain(ctx context.Context, id string) (Explanation, error
 			row.Observed, seen[have.Key] = &have, true
 		}
 		if differs[want.Key] {
-			row.Why = l.why(want, true, was)
+			row.Why = l.told(want, true, was)
 		}
 		x.Rows = append(x.Rows, row)
 	}
@@ -67,7 +67,7 @@ func (r *Reconciler) Explain(ctx context.Context, id string) (Explanation, error
 		}
 		row := Row{Observed: &have}
 		if differs[have.Key] {
-			row.Why = l.why(have, false, was)
+			row.Why = l.told(have, false, was)
 		}
 		x.Rows = append(x.Rows, row)
 	}

@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/vmexecutor/config-server/store"
@@ -39,11 +40,11 @@ func (r *Reconciler) enqueueAll(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return revision, r.enqueueUnbindings(ctx, fromRepair)
+	return revision, errors.Join(r.enqueueUnbindings(ctx, r.Store.Unbindings, fromRepair), r.enqueueUnbindings(ctx, r.Store.CleanedUnbindings, fromRepair))
 }
 
-func (r *Reconciler) enqueueUnbindings(ctx context.Context, c class) error {
-	unbindings, err := r.Store.Unbindings(ctx)
+func (r *Reconciler) enqueueUnbindings(ctx context.Context, list func(context.Context) ([]store.Unbinding, error), c class) error {
+	unbindings, err := list(ctx)
 	if err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func (r *Reconciler) enqueueEvent(ctx context.Context, e store.Event) error {
 	}
 	r.queue.add(task{executor: e.ID}, fromClient)
 	if e.Kind == store.KindVM || e.Action == store.ActionDelete {
-		return r.enqueueUnbindings(ctx, fromClient)
+		return r.enqueueUnbindings(ctx, r.Store.Unbindings, fromClient)
 	}
 	return nil
 }

@@ -277,7 +277,10 @@ func (m *model) snapshots(_ string, b *box) {
 		m.hv.Do(b.instance, (*vmfake.VM).Snap)
 		return
 	}
-	if e := m.holder(b.name); e != nil && vm.Power(e.Binding.Seen.Power) == vm.PowerOff {
+	switch e := m.holder(b.name); {
+	case e == nil:
+		return // what a snapshot brings back to a VM that nobody has stays there
+	case vm.Power(e.Binding.Seen.Power) == vm.PowerOff:
 		return // from off to on by way of a snapshot is what nobody can tell from a mere start
 	}
 	m.did("%s is reverted", b.name)

@@ -173,6 +173,12 @@ func (m *model) quiet() {
 	for _, id := range m.ids {
 		m.checkQuiet(id)
 	}
+	for _, name := range m.vms {
+		b := m.hv.boxes[name]
+		if id := m.hv.State(b.instance).Keys[holderKey]; m.holder(name) == nil && (id != "" || m.hv.SecretKey(b.instance) != "") {
+			m.fail("%s is nobody's, and holds what was %q", name, id)
+		}
+	}
 	m.hv.mu.Lock()
 	writes, commits := m.hv.writes, m.revision()
 	m.hv.mu.Unlock()

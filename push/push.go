@@ -164,7 +164,7 @@ func (r *Reconciler) attempt(ctx context.Context, j job) (again time.Duration, f
 	if j.executor != "" {
 		done, err = r.converge(ctx, j)
 	} else {
-		again, err = r.clean(ctx, j)
+		done, err = r.clean(ctx, j)
 	}
 	switch {
 	case err == nil:
@@ -172,7 +172,7 @@ func (r *Reconciler) attempt(ctx context.Context, j job) (again time.Duration, f
 		if done.seen {
 			r.Observer.Pushed(done.result(), time.Since(begun), done.set, done.deleted)
 		}
-		return again + done.again, false
+		return done.again, false
 	case ctx.Err() != nil:
 		return 0, false
 	}

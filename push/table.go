@@ -23,7 +23,8 @@ type row struct {
 	boot             string               // that the VM was last seen in
 	torn             map[string]time.Time // fields that did not parse, and since when
 	drifting         map[string]bool      // fields that are being put back, and were told of
-	missing          time.Time            // since when there is no such VM
+	missing          time.Time            // since when there is no such VM to clean
+	off              time.Time            // since when one is off that was cleaned while it ran
 }
 
 func newTable() *table { return &table{rows: map[task]*row{}, tasks: map[string]task{}} }
@@ -160,17 +161,12 @@ func (t *table) drift(key task, fields []string) (found []string) {
 	return found
 }
 
-// succeeded clears a failure. A row that holds nothing else is dropped.
+// succeeded clears a failure.
 func (t *table) succeeded(key task) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	r := t.rows[key]
-	if r == nil {
-		return
-	}
-	r.LastError, r.Attempts, r.NextRetry = "", 0, time.Time{}
-	if key.executor == "" {
-		delete(t.rows, key)
+	if r := t.rows[key]; r != nil {
+		r.LastError, r.Attempts, r.NextRetry = "", 0, time.Time{}
 	}
 }
 
@@ -205,6 +201,20 @@ func (t *table) missing(key task, now time.Time) (since time.Time) {
 			r.missing = now
 		}
 		since = r.missing
+	})
+	return since
+}
+
+// rests notes whether a VM that was cleaned while it ran is off, and reports since when.
+func (t *table) rests(key task, off bool, now time.Time) (since time.Time) {
+	t.update(key, func(r *row) {
+		switch {
+		case !off:
+			r.off = time.Time{}
+		case r.off.IsZero():
+			r.off = now
+		}
+		since = r.off
 	})
 	return since
 }

@@ -40,11 +40,20 @@ func (l *look) why(p extraconfig.Pair, desired bool, was *sight) Why {
 	return WhyPending
 }
 
-// drifted gives the fields that a delta puts back.
+// told is why as it is told: what a power-off or a revert brought back is nobody's drift.
+func (l *look) told(p extraconfig.Pair, desired bool, was *sight) Why {
+	why := l.why(p, desired, was)
+	if why == WhyDrift && l.moved() {
+		return WhyPending
+	}
+	return why
+}
+
+// drifted gives the fields that somebody changed and that a delta puts back.
 func (l *look) drifted(d extraconfig.Delta, was *sight) []string {
 	var fields []string
 	add := func(p extraconfig.Pair, desired bool) {
-		if field := p.Field(); l.why(p, desired, was) == WhyDrift && !slices.Contains(fields, field) {
+		if field := p.Field(); l.told(p, desired, was) == WhyDrift && !slices.Contains(fields, field) {
 			fields = append(fields, field)
 		}
 	}

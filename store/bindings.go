@@ -28,12 +28,6 @@ type Binding struct {
 	Offered map[string]string   // read-write fields that a push began to set, and of which it is not known yet whether it did
 }
 
-// Unbinding is a VM that an executor was delivered to and is not any more. It still has to be seen clean.
-type Unbinding struct {
-	Executor, Driver, Ref, Instance string
-	Revision                        uint64
-}
-
 // Bind binds an executor to a VM, or replaces its binding. The VM of the old one still has to be cleaned: see
 // Unbindings. The same reference keeps the VM that it was resolved to. Errors: executor.Faults, ErrNotFound, *ClaimedError,
 // ErrSecrets, and *PreconditionError, which is about the binding.
@@ -165,6 +159,7 @@ func (t *txn) leave(id string, b *bindingRecord) error {
 	if b.Instance != b.Ref {
 		t.delete(claimKey(b.Driver, b.Instance))
 	}
+	t.delete(cleanedKey(b.Driver, b.Instance))
 	return t.write(unbindingKey(b.Driver, b.Instance), &unbindingRecord{Executor: id, Driver: b.Driver, Ref: b.Ref, Instance: b.Instance})
 }
 
@@ -226,59 +221,6 @@ func (s *Store) Pin(ctx context.Context, id string, resolved *Binding, instance 
 		b.Revision, b.Instance = or(b.Revision, at), instance
 		t.event = Event{Kind: KindVM, ID: id, Action: ActionResolve}
 		return t.write(bindingKey(id), &b)
-	})
-	return err
-}
-
-// Unbindings gives the VMs that still have to be cleaned.
-func (s *Store) Unbindings(ctx context.Context) (list []Unbinding, err error) {
-	err = s.engine.View(ctx, func(snap Snapshot) error {
-		for kv, err := range snap.Range("unbinding/") {
-			if err != nil {
-				return err
-			}
-			u, err := s.unbinding(kv)
-			if err != nil {
-				return err
-			}
-			list = append(list, *u)
-		}
-		return nil
-	})
-	return list, err
-}
-
-// Unbinding tells whether a VM still has to be cleaned; nil when it need not be.
-func (s *Store) Unbinding(ctx context.Context, driver, instance string) (u *Unbinding, err error) {
-	err = s.engine.View(ctx, func(snap Snapshot) error {
-		kv, found, err := snap.Get(unbindingKey(driver, instance))
-		if err == nil && found {
-			u, err = s.unbinding(kv)
-		}
-		return err
-	})
-	return u, err
-}
-
-func (s *Store) unbinding(kv KV) (*Unbinding, error) {
-	var rec unbindingRecord
-	if err := s.records.decode(kv, &rec); err != nil {
-		return nil, err
-	}
-	return &Unbinding{Executor: rec.Executor, Driver: rec.Driver, Ref: rec.Ref, Instance: rec.Instance, Revision: kv.Revision}, nil
-}
-
-// Cleaned forgets an unbinding whose VM was seen without any key of ours.
-func (s *Store) Cleaned(ctx context.Context, driver, instance string) error {
-	_, err := s.update(ctx, func(t *txn) error {
-		var rec unbindingRecord
-		_, found, err := t.read(unbindingKey(driver, instance), &rec)
-		if err != nil || !found {
-			return firstOf(err, errUnchanged)
-		}
-		t.delete(unbindingKey(driver, instance))
-		t.event = Event{Kind: KindVM, ID: rec.Executor, Action: ActionClean}
-		return nil
 	})
 	return err
 }

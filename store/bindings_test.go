@@ -203,12 +203,27 @@ func TestRebind(t *testing.T) {
 	}
 
 	before := f.revision()
+	f.must(f.SeenClean(t.Context(), "vsphere", upper))
+	if e := f.event(before); e.Kind != store.KindVM || e.ID != "web" || e.Action != store.ActionClean {
+		t.Errorf("the event is %+v", e)
+	}
+	f.still(func() { f.must(f.SeenClean(t.Context(), "vsphere", lower)) })
+	f.left()
+	f.reopen()
+	if u, err := f.Unbinding(t.Context(), "vsphere", lower); err != nil || !u.Clean {
+		t.Errorf("seen clean: %+v %v", u, err)
+	}
+
+	before = f.revision()
 	f.must(f.Cleaned(t.Context(), "vsphere", upper))
 	if e := f.event(before); e.Kind != store.KindVM || e.ID != "web" || e.Action != store.ActionClean {
 		t.Errorf("the event is %+v", e)
 	}
 	f.left()
-	f.still(func() { f.must(f.Cleaned(t.Context(), "vsphere", lower)) })
+	f.still(func() {
+		f.must(f.Cleaned(t.Context(), "vsphere", lower))
+		f.must(f.SeenClean(t.Context(), "vsphere", lower))
+	})
 }
 
 func TestUnbindLeavesADurableUnbinding(t *testing.T) {

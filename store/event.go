@@ -26,7 +26,7 @@ const (
 	ActionResolve = "resolve" // the VM of a binding was found
 	ActionOffer   = "offer"   // read-write fields are about to be written into the VM
 	ActionConfirm = "confirm" // the VM was seen to hold the read-write fields
-	ActionClean   = "clean"   // a VM that was unbound was seen without any key of ours
+	ActionClean   = "clean"   // a VM that was unbound was seen without any key of ours; where it ran then, again when it was seen so while it was off
 	ActionDeliver = "deliver" // execs are about to be delivered, in this boot of the VM and no other
 	ActionDrift   = "drift"   // the VM held something else in these fields, and it was put back
 	ActionPower   = "power"   // the VM was switched: values tell the state, under power

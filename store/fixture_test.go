@@ -297,7 +297,7 @@ func (f *fixture) checkKeys() {
 	got := f.keys("")
 	for key := range got {
 		switch kind, _, _ := strings.Cut(key, "/"); kind {
-		case "executor", "network", "unbinding":
+		case "executor", "network", "unbinding", "cleaned":
 			delete(got, key)
 		case "vm":
 			if !slices.ContainsFunc(executors, func(e *store.Executor) bool { return "vm/"+e.Config.ID == key }) {

@@ -22,6 +22,9 @@ func unbindingKey(driver, inst string) string {
 	return "unbinding/" + driver + "/" + canonicalRef(inst)
 }
 
+// cleanedKey is where an unbinding is whose VM was seen clean while it ran: they may be many, and nothing is to be done about most.
+func cleanedKey(driver, inst string) string { return "cleaned/" + driver + "/" + canonicalRef(inst) }
+
 // Keys that executors are found by begin so. What is stored under each is the id of the executor, and of the endpoint where it
 // is one: id/endpoint.
 func followersKey(network string) string { return "ref/" + network + "/" } // then id/endpoint

@@ -29,6 +29,9 @@ func (c *backupCommand) run(ctx context.Context, o app.Options) error {
 	address := c.Address
 	switch {
 	case address != "":
+		if _, err := apiclient.New(address); err != nil {
+			return &app.UsageError{Err: fmt.Errorf("--address: %w", err)}
+		}
 	case o.SocketPath != "":
 		path, err := filepath.Abs(o.SocketPath)
 		if err != nil {
@@ -40,7 +43,11 @@ func (c *backupCommand) run(ctx context.Context, o app.Options) error {
 		if o.TLSCertificate != "" {
 			scheme = "https://"
 		}
-		address = scheme + net.JoinHostPort(o.Host, strconv.Itoa(int(o.Port)))
+		host := o.Host
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			host = "localhost" // all addresses: no certificate names them, and this machine's is one
+		}
+		address = scheme + net.JoinHostPort(host, strconv.Itoa(int(o.Port)))
 	}
 	var opts []apiclient.Option
 	if c.Bearer != "" {

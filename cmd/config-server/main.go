@@ -65,6 +65,9 @@ func run(args []string) int {
 	defer stop()
 	if err := command(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "config-server:", err)
+		if _, wrong := errors.AsType[*app.UsageError](err); wrong {
+			return 2
+		}
 		return 1
 	}
 	return 0

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/vmexecutor/config-server/auth/authtest"
 )
 
 // TestBadDocuments: each gets a 4xx that names the field, and leaves nothing behind.
@@ -62,15 +64,25 @@ func TestOneServerADataDirectory(t *testing.T) {
 }
 
 func TestWrongUsage(t *testing.T) {
+	a := authtest.New(t)
+	pair := a.Server()
 	for _, tc := range []struct {
 		says string
 		args []string
 	}{
+		{"go together", []string{"--tls-certificate", pair.Certificate, "--token-file", "tokens"}},
+		{"--tls-ca: needs", []string{"--tls-ca", a.File}},
+		{"--tls-certificate: needs", []string{"--tls-certificate", pair.Certificate, "--tls-key", pair.Key}},
+		{"--wait", []string{"rotate-key", "--wait", "-1s"}},
+		{"address", []string{"backup", "--address", "nowhere", "file"}},
+		{"FILE", []string{"backup"}},
+		{"--token-file", []string{"token", "new", "--role", "viewer", "--name", "x"}},
+		{"role", []string{"token", "new", "--token-file", "tokens", "--role", "king", "--name", "x"}},
+		{"must be a URL", []string{"--vsphere-url", "vcenter"}},
 		{"loopback", []string{"--host", "0.0.0.0"}},
 		{"loopback", []string{"--host", "192.0.2.1"}},
 		{"loopback", []string{"--simulator-listen", "0.0.0.0:0"}},
 		{"VSPHERE_PASSWORD", []string{"--vsphere-url", "https://user:secret@127.0.0.1/sdk"}},
-		{"VSPHERE_USERNAME", []string{"--vsphere-url", "https://127.0.0.1/sdk"}},
 		{"unknown flag", []string{"--hots", "127.0.0.1"}},
 		{"unexpected argument", []string{"serve"}},
 		{"log-level", []string{"--log-level", "loud"}},
@@ -80,9 +92,13 @@ func TestWrongUsage(t *testing.T) {
 	} {
 		cmd := exec.Command(binary, append(tc.args, "--data-dir", filepath.Join(t.TempDir(), "data"))...)
 		out, err := cmd.CombinedOutput()
-		if err == nil || !strings.Contains(string(out), tc.says) || strings.Contains(string(out), "secret@") {
+		if code := cmd.ProcessState.ExitCode(); code != 2 || !strings.Contains(string(out), tc.says) || strings.Contains(string(out), "secret@") {
 			t.Errorf("%v: %v\n%s", tc.args, err, out)
 		}
+	}
+	cmd := exec.Command(binary, "--vsphere-url", "https://127.0.0.1/sdk", "--data-dir", filepath.Join(t.TempDir(), "data")) // the flags are right, the environment is not
+	if out, err := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), "VSPHERE_USERNAME") {
+		t.Errorf("without credentials: %v\n%s", err, out)
 	}
 }
 

@@ -16,7 +16,7 @@ type rotateKeyCommand struct {
 
 func (c *rotateKeyCommand) run(ctx context.Context, server app.Options) error {
 	if c.Wait < 0 {
-		return errors.New("--wait: must not be negative")
+		return &app.UsageError{Err: errors.New("--wait: must not be negative")}
 	}
 	return server.RotateKey(ctx, c.Wait, os.Stdout)
 }

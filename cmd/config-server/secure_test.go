@@ -125,6 +125,22 @@ func TestOverTLS(t *testing.T) {
 	}
 }
 
+// TestBackupOfAllAddresses: the command finds a server that listens on all addresses by the same flags.
+func TestBackupOfAllAddresses(t *testing.T) {
+	s := startSecured(t, "--host", "0.0.0.0")
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte(s.newToken("admin", "root")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"0.0.0.0", "::", ""} {
+		out, err := command(t, "--host", host, "--port", s.api[strings.LastIndexByte(s.api, ':')+1:], "--tls-certificate", s.certificate, "--tls-key", s.key, "--token-file", s.tokens,
+			"backup", "--bearer-file", token, "--ca", s.authority.File, filepath.Join(t.TempDir(), "backup"))
+		if err != nil || !strings.Contains(out, "revision") {
+			t.Errorf("%q: %v\n%s", host, err, out)
+		}
+	}
+}
+
 // TestRotation: tokens, the server's certificate, the authority and clients' certificates are all replaced while requests
 // come in without a pause. None of them fails.
 func TestRotation(t *testing.T) {

@@ -32,11 +32,11 @@ func addTokenCommand(parser *flags.Parser, made *newTokenCommand) error {
 // run prints the token alone, so that a shell can take it.
 func (c *newTokenCommand) run(_ context.Context, server app.Options) error {
 	if server.TokenFile == "" {
-		return errors.New("--token-file: must name the file that the token's hash is added to")
+		return &app.UsageError{Err: errors.New("--token-file: must name the file that the token's hash is added to")}
 	}
 	p, err := auth.NewPrincipal(c.Name, c.Role)
 	if err != nil {
-		return err
+		return &app.UsageError{Err: err}
 	}
 	token, err := auth.NewToken(server.TokenFile, p)
 	if err != nil {

@@ -114,7 +114,7 @@ func (f *feed) names(kv store.KV) bool {
 	switch kind {
 	case "executor", "network", "vm", "boots", "earlier":
 		return rest == id
-	case "unbinding": // it says so inside, sealed
+	case "unbinding", "cleaned": // it says so inside, sealed
 		return true
 	}
 	owner, _, _ := strings.Cut(string(kv.Value), "/")
