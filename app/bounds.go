@@ -19,8 +19,9 @@ type Bounds struct {
 	MaxBody   int64 `long:"max-body" value-name:"BYTES" default:"1048576" description:"Longest body of a request"`
 
 	MaxBodies  int64 `long:"max-bodies" value-name:"BYTES" default:"33554432" description:"Bodies that come in at a time; one caller has half at most"`
-	MaxWork    int64 `long:"max-work" value-name:"BYTES" default:"4194304" description:"Bodies that are worked on at a time, which takes many times as much memory; others wait for their turn"`
-	MaxLists   int64 `long:"max-lists" value-name:"N" default:"32" description:"Lists without a limit that are answered at a time; one caller has half at most"`
+	MaxWork    int64 `long:"max-work" value-name:"BYTES" default:"4194304" description:"Bodies that are worked on at a time, which takes many times as much memory; others wait for their turn, and one caller has half at most"`
+	MaxLists   int64 `long:"max-lists" value-name:"N" default:"8" description:"Lists, and pages of them, that are made at a time; others wait for their turn, and one caller has half at most"`
+	MaxAnswers int64 `long:"max-answers" value-name:"BYTES" default:"67108864" description:"Answers of more than 16 KiB that clients have not read yet; one caller has half at most"`
 	MaxStreams int64 `long:"max-streams" value-name:"N" default:"8192" description:"Streams, and requests that wait for a change; one caller has half at most"`
 
 	HeaderTimeout time.Duration `long:"header-timeout" value-name:"DURATION" default:"10s" description:"Most time for a request's header to come in, and for a TLS handshake"`
@@ -34,7 +35,7 @@ func (b Bounds) orDefault() Bounds {
 		MaxConnections: cmp.Or(b.MaxConnections, 8192), MaxConnectionsPerClient: cmp.Or(b.MaxConnectionsPerClient, 4096),
 		MaxHeader: cmp.Or(b.MaxHeader, handlers.DefaultHeader), MaxBody: cmp.Or(b.MaxBody, handlers.DefaultBody),
 		MaxBodies: cmp.Or(b.MaxBodies, handlers.DefaultBodies), MaxWork: cmp.Or(b.MaxWork, handlers.DefaultWork),
-		MaxLists: cmp.Or(b.MaxLists, handlers.DefaultLists), MaxStreams: cmp.Or(b.MaxStreams, handlers.DefaultStreams),
+		MaxLists: cmp.Or(b.MaxLists, handlers.DefaultLists), MaxAnswers: cmp.Or(b.MaxAnswers, handlers.DefaultAnswers), MaxStreams: cmp.Or(b.MaxStreams, handlers.DefaultStreams),
 		HeaderTimeout: cmp.Or(b.HeaderTimeout, 10*time.Second), ReadTimeout: cmp.Or(b.ReadTimeout, time.Minute),
 		WriteTimeout: cmp.Or(b.WriteTimeout, 2*time.Minute), IdleTimeout: cmp.Or(b.IdleTimeout, 2*time.Minute),
 	}
@@ -44,7 +45,7 @@ func (b Bounds) orDefault() Bounds {
 func (b Bounds) validate() error {
 	var errs []error
 	for flag, value := range map[string]int64{
-		"--max-connections": int64(b.MaxConnections), "--max-connections-per-client": int64(b.MaxConnectionsPerClient), "--max-lists": b.MaxLists, "--max-streams": b.MaxStreams,
+		"--max-connections": int64(b.MaxConnections), "--max-connections-per-client": int64(b.MaxConnectionsPerClient), "--max-lists": b.MaxLists, "--max-answers": b.MaxAnswers, "--max-streams": b.MaxStreams,
 		"--header-timeout": int64(b.HeaderTimeout), "--read-timeout": int64(b.ReadTimeout), "--write-timeout": int64(b.WriteTimeout), "--idle-timeout": int64(b.IdleTimeout),
 	} {
 		if value < 1 {
@@ -68,7 +69,7 @@ func (b Bounds) validate() error {
 
 // ofRequests are those that the edge keeps.
 func (b Bounds) ofRequests() handlers.Bounds {
-	return handlers.Bounds{Header: b.MaxHeader, Body: b.MaxBody, Bodies: b.MaxBodies, Work: b.MaxWork, Lists: b.MaxLists, Streams: b.MaxStreams}
+	return handlers.Bounds{Header: b.MaxHeader, Body: b.MaxBody, Bodies: b.MaxBodies, Work: b.MaxWork, Lists: b.MaxLists, Answers: b.MaxAnswers, Streams: b.MaxStreams}
 }
 
 // server makes the HTTP server within these bounds. HTTP/1.1 is all that it speaks: one connection is one request at a time, so that to

@@ -1,6 +1,9 @@
 package executor
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // Fault is one thing that is wrong with a document.
 type Fault struct {
@@ -14,19 +17,40 @@ type Fault struct {
 // As an error it is never empty: use Err.
 type Faults []Fault
 
-// Error lists every fault.
+// told is how many faults an error's text has, of documents that may have one in every few bytes.
+const told = 10
+
+// Error lists the faults, if they are few: otherwise the first ones, and how many more there are.
 func (f Faults) Error() string {
 	var b strings.Builder
 	for i, x := range f {
 		if i > 0 {
 			b.WriteString("; ")
 		}
+		if i == told {
+			fmt.Fprintf(&b, "and %d more", len(f)-told)
+			break
+		}
+		x = x.Short()
 		if x.Field != "" {
 			b.WriteString(x.Field + ": ")
 		}
 		b.WriteString(x.Message)
 	}
 	return b.String()
+}
+
+// maxText is the longest field and message that Short leaves whole, in bytes. No path of valid names is longer.
+const maxText = 512
+
+// Short is the fault with what is too long to be told cut: a field may have any name in a document that is not valid.
+func (f Fault) Short() Fault { return Fault{Field: cut(f.Field), Message: cut(f.Message)} }
+
+func cut(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxText], "") + "..."
 }
 
 // Err is the faults as an error, nil when there are none.

@@ -277,6 +277,7 @@ func (v *validator) addrs(field string, list []netip.Addr) {
 }
 
 func (v *validator) pools(at string, n *ContainerNetwork) {
+	overlaps := overlapping(n.Pools)
 	for i, r := range n.Pools {
 		field := Path(at, strconv.Itoa(i))
 		if !r.ordered() {
@@ -286,12 +287,33 @@ func (v *validator) pools(at string, n *ContainerNetwork) {
 		if g := n.Gateway; g.IsValid() && !(g.Contains(r.First) && g.Contains(r.Last)) {
 			v.faults.Add(field, fmt.Sprintf("must lie in the gateway's prefix %s", g.Masked()))
 		}
-		for j, other := range n.Pools[:i] {
-			if r.overlaps(other) {
-				v.faults.Add(field, fmt.Sprintf("must not overlap pools.%d", j))
-			}
+		if other, found := overlaps[i]; found {
+			v.faults.Add(field, fmt.Sprintf("must not overlap pools.%d", other))
 		}
 	}
+}
+
+// overlapping gives ranges that overlap an earlier one in the list, by their places; none when no two do. There may be a hundred thousand,
+// so each is compared with one other alone: the one that goes on furthest of those that begin no later.
+func overlapping(list []Range) map[int]int {
+	var order []int
+	for i, r := range list {
+		if r.ordered() {
+			order = append(order, i)
+		}
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return list[i].First.Compare(list[j].First) })
+	found := map[int]int{}
+	furthest := -1
+	for _, i := range order {
+		if furthest >= 0 && list[i].overlaps(list[furthest]) {
+			found[max(i, furthest)] = min(i, furthest)
+		}
+		if furthest < 0 || list[furthest].Last.Less(list[i].Last) {
+			furthest = i
+		}
+	}
+	return found
 }
 
 // PortPattern is the form of a published port, as the API's specification writes it.

@@ -9,55 +9,65 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	apierrors "github.com/go-openapi/errors"
 	"github.com/go-openapi/runtime/middleware"
 	"github.com/go-openapi/spec"
-	"golang.org/x/sync/semaphore"
 )
 
 // Bounds keep what requests take of the server within limits, so that whoever asks too much is told so and others are served. Of
-// what is shared, other than work, one caller has half at most. Zero is the default.
+// what is shared, one caller has half at most. Zero is the default.
 type Bounds struct {
 	Header  int   // longest request line and header, in bytes
 	Body    int64 // longest body, in bytes
 	Bodies  int64 // bodies that come in at a time, in bytes
 	Work    int64 // bodies that are worked on at a time, in bytes; others wait
-	Lists   int64 // whole lists that are answered at a time
+	Lists   int64 // lists, and pages of them, that are made at a time; others wait
+	Answers int64 // long answers that are written at a time, in bytes
 	Streams int64 // streams, and requests that wait for a change, at a time
 }
 
-// The defaults of Bounds. A document takes some sixty times its length while it is worked on, if it is made for that.
+// The defaults of Bounds. While it is worked on a document of texts takes some ten times its length, and one that is made for that,
+// of empty entries alone, six hundred times.
 const (
 	DefaultHeader  = 16 << 10
 	DefaultBody    = 1 << 20
 	DefaultBodies  = 32 << 20
 	DefaultWork    = 4 << 20
-	DefaultLists   = 32
+	DefaultLists   = 8
+	DefaultAnswers = 64 << 20
 	DefaultStreams = 8192
 )
 
-// turn is how long a document waits to be worked on.
+// turn is how long a document waits to be worked on, and a list to be made.
 const turn = 30 * time.Second
+
+// leastWork is what a document counts for at least, in bytes: a few of them change a long one.
+const leastWork = 16 << 10
 
 func (b Bounds) orDefault() Bounds {
 	return Bounds{
 		Header: cmp.Or(b.Header, DefaultHeader), Body: cmp.Or(b.Body, DefaultBody), Bodies: cmp.Or(b.Bodies, DefaultBodies),
-		Work: cmp.Or(b.Work, DefaultWork), Lists: cmp.Or(b.Lists, DefaultLists), Streams: cmp.Or(b.Streams, DefaultStreams),
+		Work: cmp.Or(b.Work, DefaultWork), Lists: cmp.Or(b.Lists, DefaultLists),
+		Answers: cmp.Or(b.Answers, DefaultAnswers), Streams: cmp.Or(b.Streams, DefaultStreams),
 	}
 }
 
 // shares are what requests share, within Bounds.
 type shares struct {
 	Bounds
-	bodies, lists, streams *quota
-	work                   *semaphore.Weighted
+	bodies, answers, streams *quota
+	work, lists              *turns
 }
 
 func newShares(b Bounds) *shares {
 	b = b.orDefault()
-	return &shares{Bounds: b, bodies: newQuota(b.Bodies), lists: newQuota(b.Lists), streams: newQuota(b.Streams), work: semaphore.NewWeighted(b.Work)}
+	return &shares{
+		Bounds: b, bodies: newQuota(b.Bodies), answers: newQuota(b.Answers), streams: newQuota(b.Streams),
+		work: newTurns(b.Work, b.Body), lists: newTurns(b.Lists, 1),
+	}
 }
 
 var (
@@ -78,7 +88,8 @@ const (
 	manyConnections = crowded("there are too many connections, in all or of this client")
 	manyBodies      = crowded("too much is being sent, in all or by this caller")
 	manyDocuments   = crowded("other documents are still being worked on")
-	manyLists       = crowded("too many whole lists are being answered, in all or for this caller")
+	manyLists       = crowded("other lists are still being made")
+	manyAnswers     = crowded("too much is being answered and not yet read, in all or by this caller")
 	manyStreams     = crowded("too many streams are open, in all or of this caller")
 )
 
@@ -116,82 +127,122 @@ func headerSize(r *http.Request) int {
 	return size
 }
 
-// share lets a caller, who may have the operation, have its part of what is shared.
-func (s *edge) share(next http.Handler) http.Handler {
-	next = s.document(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		of, full := s.shares.of(r)
-		if of == nil {
-			next.ServeHTTP(w, r)
-			return
-		}
-		caller := requestOf(r).caller.Name
-		if !of.take(caller, 1) {
-			s.serve(w, r, full)
-			return
-		}
-		defer of.give(caller, 1)
-		next.ServeHTTP(w, r)
-	})
-}
+// need is what an operation takes of what is shared, beside its answer's length.
+type need int
 
-// of says which part of what is shared a request takes, other than by its body: none, for most.
-func (s *shares) of(r *http.Request) (of *quota, full error) {
-	route, query := middleware.MatchedRouteFrom(r), r.URL.Query()
-	has := func(name string) bool {
-		return slices.ContainsFunc(route.Operation.Parameters, func(p spec.Parameter) bool { return p.In == "query" && p.Name == name })
+const (
+	needsNothing need = iota
+	needsStream
+	needsList
+	needsWork
+)
+
+// needOf says what a request needs.
+func needOf(r *http.Request) need {
+	operation := middleware.MatchedRouteFrom(r).Operation
+	has := func(in, name string) bool {
+		return slices.ContainsFunc(operation.Parameters, func(p spec.Parameter) bool { return p.In == in && (p.Name == name || name == "") })
 	}
 	switch {
-	case !slices.Contains(route.Produces, "application/json"), query.Has("wait"):
-		return s.streams, manyStreams
-	case has("limit") && !query.Has("limit"):
-		return s.lists, manyLists
+	case streams(operation), has("query", "wait") && r.URL.Query().Has("wait"):
+		return needsStream
+	case has("query", "limit"):
+		return needsList
+	case has("body", "") && r.ContentLength != 0:
+		return needsWork
 	}
-	return nil, nil
+	return needsNothing
 }
 
-// document takes in the body of an operation that has one, and lets it be worked on when its turn has come. Those that come in slowly
-// wait beside the others, and not in their way.
-func (s *edge) document(next http.Handler) http.Handler {
+// streams reports whether an operation's answer is no document, and so written as it comes. (The runtime adds JSON to what a route produces.)
+func streams(operation *spec.Operation) bool {
+	return len(operation.Produces) > 0 && !slices.Contains(operation.Produces, "application/json")
+}
+
+// share lets a caller, who may have the operation, have its part of what is shared: until the answer is made, or a stream has ended.
+func (s *edge) share(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		hasBody := slices.ContainsFunc(middleware.MatchedRouteFrom(r).Operation.Parameters, func(p spec.Parameter) bool { return p.In == "body" })
-		if !hasBody || r.ContentLength == 0 {
-			next.ServeHTTP(w, r)
-			return
-		}
-		if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" { // nobody knows how large it is
-			s.serve(w, r, apierrors.New(http.StatusUnsupportedMediaType, "the body must be as it is, without a Content-Encoding"))
-			return
-		}
-		caller, size := requestOf(r).caller.Name, r.ContentLength
-		if size > s.shares.Body {
-			s.serve(w, r, unreadableBody(&http.MaxBytesError{Limit: s.shares.Body}))
-			return
-		}
-		if size < 0 {
-			size = s.shares.Body
-		}
-		if !s.shares.bodies.take(caller, size) {
-			s.serve(w, r, manyBodies)
-			return
-		}
-		defer s.shares.bodies.give(caller, size)
-		text, err := takeIn(r)
+		made, done, err := s.shares.take(r)
 		if err != nil {
 			s.serve(w, r, err)
 			return
 		}
-		size = int64(len(text))
-		ctx, cancel := context.WithTimeout(r.Context(), turn)
-		defer cancel()
-		if err := s.shares.work.Acquire(ctx, size); err != nil {
-			s.serve(w, r, manyDocuments)
+		defer done()
+		made = sync.OnceFunc(made)
+		defer made()
+		if streams(middleware.MatchedRouteFrom(r).Operation) {
+			next.ServeHTTP(w, r)
 			return
 		}
-		defer s.shares.work.Release(size)
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(text)), size
-		next.ServeHTTP(w, r)
+		p := &reply{ResponseWriter: w, edge: s, request: r, made: made}
+		defer p.give()
+		next.ServeHTTP(p, r)
+		p.end()
 	})
+}
+
+// take takes what a request needs, and waits for it when others will soon be done with it. When the answer is made, made gives it
+// back; done gives back what is held until the answer is written.
+func (s *shares) take(r *http.Request) (made, done func(), err error) {
+	caller := requestOf(r).caller.Name
+	made, done = func() {}, func() {}
+	switch needOf(r) {
+	case needsStream:
+		if !s.streams.take(caller, 1) {
+			return nil, nil, manyStreams
+		}
+		made = func() { s.streams.give(caller, 1) }
+	case needsList:
+		if s.answers.spent(caller) {
+			return nil, nil, manyAnswers
+		}
+		if made, err = wait(r, s.lists, caller, 1); err != nil {
+			return nil, nil, manyLists
+		}
+	case needsWork:
+		return s.document(r, caller)
+	}
+	return made, done, nil
+}
+
+// wait waits for a turn, and not for long.
+func wait(r *http.Request, of *turns, caller string, n int64) (made func(), err error) {
+	ctx, cancel := context.WithTimeout(r.Context(), turn)
+	defer cancel()
+	return of.take(ctx, caller, n)
+}
+
+// document takes in the body of a request, and waits until it may be worked on. Those that come in slowly wait beside the others, and
+// not in their way.
+func (s *shares) document(r *http.Request, caller string) (made, done func(), err error) {
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" { // nobody knows how large it is
+		return nil, nil, apierrors.New(http.StatusUnsupportedMediaType, "the body must be as it is, without a Content-Encoding")
+	}
+	size := r.ContentLength
+	if size > s.Body {
+		return nil, nil, unreadableBody(&http.MaxBytesError{Limit: s.Body})
+	}
+	if size < 0 {
+		size = s.Body
+	}
+	if s.answers.spent(caller) { // the answer to a change is written in any case
+		return nil, nil, manyAnswers
+	}
+	if !s.bodies.take(caller, size) {
+		return nil, nil, manyBodies
+	}
+	done = func() { s.bodies.give(caller, size) }
+	text, err := takeIn(r)
+	if err != nil {
+		done()
+		return nil, nil, err
+	}
+	if made, err = wait(r, s.work, caller, max(int64(len(text)), leastWork)); err != nil {
+		done()
+		return nil, nil, manyDocuments
+	}
+	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+	return made, done, nil
 }
 
 // takeIn reads a body, which has a limit.

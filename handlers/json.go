@@ -3,6 +3,7 @@ package handlers
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 
@@ -10,11 +11,15 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/go-openapi/runtime"
 
+	"github.com/vmexecutor/config-server/executor"
 	"github.com/vmexecutor/config-server/models"
 )
 
 // errNotObject refuses null as well, which would otherwise be an empty document.
 var errNotObject = errors.New("must be a JSON object")
+
+// errLongName is told with the validator's other refusals of names, though before them.
+var errLongName = fmt.Errorf("must be named in at most %d bytes", executor.MaxName)
 
 // strictJSON reads one JSON object. It refuses what encoding/json would change silently: fields that are unknown or
 // in another case, names that appear twice, invalid UTF-8, and whatever follows the object.
@@ -23,7 +28,7 @@ var strictJSON = runtime.ConsumerFunc(func(r io.Reader, v any) error {
 	if kind := d.PeekKind(); kind != '{' && kind != 0 { // 0: the decoder says what is wrong
 		return errNotObject
 	}
-	if err := json.UnmarshalDecode(d, v, json.RejectUnknownMembers(true), json.WithUnmarshalers(noNullEntries)); err != nil {
+	if err := json.UnmarshalDecode(d, v, json.RejectUnknownMembers(true), json.WithUnmarshalers(properEntries)); err != nil {
 		if err == io.EOF { //nolint:errorlint // nothing at all: the runtime compares, too
 			return io.ErrUnexpectedEOF
 		}
@@ -38,18 +43,22 @@ var strictJSON = runtime.ConsumerFunc(func(r io.Reader, v any) error {
 	return nil
 })
 
-// noNullEntries refuses null as an entry of a map or list of objects: whether that means an empty one or none is anybody's
-// guess, and the generated validation does not expect it.
-var noNullEntries = json.JoinUnmarshalers(
-	json.UnmarshalFromFunc(noNull[*models.Session]),
-	json.UnmarshalFromFunc(noNull[*models.Mount]),
-	json.UnmarshalFromFunc(noNull[*models.Endpoint]),
-	json.UnmarshalFromFunc(noNull[*models.ExitLog]),
+// properEntries refuses null as an entry of a map or list of objects: whether that means an empty one or none is anybody's
+// guess, and the generated validation does not expect it. It refuses long names of entries as well: each fault that is found
+// in an entry repeats its name, and there may be very many.
+var properEntries = json.JoinUnmarshalers(
+	json.UnmarshalFromFunc(proper[*models.Session]),
+	json.UnmarshalFromFunc(proper[*models.Mount]),
+	json.UnmarshalFromFunc(proper[*models.Endpoint]),
+	json.UnmarshalFromFunc(proper[*models.ExitLog]),
 )
 
-func noNull[T any](d *jsontext.Decoder, _ *T) error {
-	if d.PeekKind() == 'n' {
+func proper[T any](d *jsontext.Decoder, _ *T) error {
+	switch {
+	case d.PeekKind() == 'n':
 		return errNotObject
+	case len(d.StackPointer().LastToken()) > executor.MaxName:
+		return errLongName
 	}
 	return errors.ErrUnsupported // go on as usual
 }

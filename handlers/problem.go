@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -142,10 +143,19 @@ func invalid(faults executor.Faults) *models.Problem {
 	return p
 }
 
+// maxFaults is how many faults an answer lists: a document may have one in every few bytes.
+const maxFaults = 100
+
+// fieldErrors lists faults. Of more than maxFaults, the last entry says how many there are beside the others.
 func fieldErrors(faults executor.Faults) []*models.FieldError {
-	list := make([]*models.FieldError, len(faults))
-	for i, f := range faults {
+	listed := faults[:min(len(faults), maxFaults)]
+	list := make([]*models.FieldError, len(listed))
+	for i, f := range listed {
+		f = f.Short()
 		list[i] = &models.FieldError{Field: f.Field, Message: f.Message}
+	}
+	if more := len(faults) - len(listed); more > 0 {
+		list = append(list, &models.FieldError{Message: fmt.Sprintf("%d more faults are not listed", more)})
 	}
 	return list
 }

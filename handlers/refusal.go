@@ -97,11 +97,8 @@ func violation(err error) (violated, bool) {
 	return violated{executor.Fault{Field: field, Message: text}, v.In}, true
 }
 
-// decoderDepth is how many objects and lists the JSON library lets be in one another, and tooDeep its error for more, which has no name.
-const (
-	decoderDepth = 10_000
-	tooDeep      = "exceeded max depth"
-)
+// maxDepth is more levels than any document has. The decoder itself goes on to ten thousand.
+const maxDepth = 100
 
 // unreadable says why a body is no document of the API.
 func unreadable(err error) *models.Problem {
@@ -112,14 +109,17 @@ func unreadable(err error) *models.Problem {
 	if syntax, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
 		fault = executor.Fault{Field: dotted(syntax.JSONPointer), Message: "is not JSON here, at byte " + fmt.Sprint(syntax.ByteOffset)}
 		switch {
+		case strings.Count(string(syntax.JSONPointer), "/") > maxDepth:
+			fault.Message = "is nested more deeply than any document of the API"
 		case errors.Is(syntax, jsontext.ErrDuplicateName):
 			fault.Message = "appears twice"
-		case syntax.Err.Error() == tooDeep:
-			fault.Message = fmt.Sprintf("is nested more deeply than %d levels", decoderDepth)
 		}
 	} else if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
 		fault = executor.Fault{Field: dotted(semantic.JSONPointer), Message: "must be " + jsonType(semantic.GoType)}
-		if errors.Is(semantic, json.ErrUnknownName) {
+		switch {
+		case errors.Is(semantic, errLongName):
+			return invalid(executor.Faults{{Field: fault.Field, Message: errLongName.Error()}})
+		case errors.Is(semantic, json.ErrUnknownName):
 			fault.Message = "is not a field of this document"
 		}
 	} else if errors.Is(err, io.ErrUnexpectedEOF) {

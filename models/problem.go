@@ -21,7 +21,7 @@ type Problem struct {
 	// What went wrong this time.
 	Detail string `json:"detail,omitempty"`
 
-	// The fields at fault, all of them.
+	// The fields at fault; of more than a hundred, a last entry without a field says how many are not listed.
 	Errors []*FieldError `json:"errors"`
 
 	// Identifies this failure, as the server's log does.

@@ -3145,7 +3145,7 @@ func init() {
           "type": "string"
         },
         "errors": {
-          "description": "The fields at fault, all of them.",
+          "description": "The fields at fault; of more than a hundred, a last entry without a field says how many are not listed.",
           "type": "array",
           "items": {
             "$ref": "#/definitions/FieldError"
@@ -7662,7 +7662,7 @@ func init() {
           "type": "string"
         },
         "errors": {
-          "description": "The fields at fault, all of them.",
+          "description": "The fields at fault; of more than a hundred, a last entry without a field says how many are not listed.",
           "type": "array",
           "items": {
             "$ref": "#/definitions/FieldError"

@@ -302,3 +302,99 @@ func (s *spaces) Read(p []byte) (int, error) {
 	s.n.Add(int64(len(p)))
 	return len(p), nil
 }
+
+// TestManyStreams: one who watches much is refused more, and others watch.
+func TestManyStreams(t *testing.T) {
+	s := startAttacked(t, "--max-streams", "2")
+	watch := func(client *http.Client, status int) {
+		t.Helper()
+		r, err := s.request("GET", "/v1/watch", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { resp.Body.Close() })
+		if resp.StatusCode != status || (status == http.StatusTooManyRequests) != (resp.Header.Get("Retry-After") != "") {
+			t.Errorf("a watch is answered %s %v, want %d", resp.Status, resp.Header, status)
+		}
+	}
+	watch(http.DefaultClient, http.StatusOK)
+	for range 5 {
+		watch(attackerClient(), http.StatusTooManyRequests) // without tokens all are one caller
+	}
+	s.served()
+}
+
+// TestAnswersThatNobodyReads: what is wrong with long documents is told in short, and whoever does not read it holds nobody up: the one
+// document that may be worked on at a time is soon another.
+func TestAnswersThatNobodyReads(t *testing.T) {
+	const longest = 400_000
+	s := startAttacked(t, "--max-body", strconv.Itoa(longest), "--max-work", strconv.Itoa(longest), "--write-timeout", "1h")
+	var names strings.Builder
+	for i := range 30_000 {
+		fmt.Fprintf(&names, `,"-%05x":{}`, i)
+	}
+	document := `{"sessions":{` + names.String()[1:] + `}}` // each name is a fault
+	answered := make(chan error)
+	const attackers = 2
+	for range attackers {
+		c := s.attack()
+		if err := c.(*net.TCPConn).SetReadBuffer(4096); err != nil {
+			t.Fatal(err)
+		}
+		say(c, fmt.Sprintf("PATCH /v1/executors/web-1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/merge-patch+json\r\nContent-Length: %d\r\n\r\n%s", len(document), document))
+		go func() {
+			_, err := io.ReadFull(c, make([]byte, 8)) // and no more
+			answered <- err
+		}()
+	}
+	if err := <-answered; err != nil {
+		t.Fatal(err)
+	}
+	if a := s.do("PATCH", "/v1/executors/web-1", `{"notes": "x"}`+strings.Repeat(" ", longest/2), "Content-Type", "application/merge-patch+json"); a.status != http.StatusOK {
+		t.Errorf("another's change is answered %d %s", a.status, a.body)
+	}
+	for range attackers - 1 {
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestListsThatNobodyReads: of pages that clients ask for and do not read, the server keeps no more than it may, and refuses the rest.
+func TestListsThatNobodyReads(t *testing.T) {
+	const most, clients = 8 << 20, 150
+	s := startAttacked(t, "--max-answers", strconv.Itoa(most))
+	notes := strings.Repeat("n", 60_000)
+	for i := range 150 { // 9 MB, more than the kernel takes of an answer
+		s.expect(http.StatusCreated, "POST", "/v1/executors", fmt.Sprintf(`{"id": "long-%d", "notes": %q}`, i, notes), nil)
+	}
+	before := s.peak()
+	refused := make(chan bool, clients)
+	for range clients {
+		c := s.attack()
+		if err := c.(*net.TCPConn).SetReadBuffer(4096); err != nil {
+			t.Fatal(err)
+		}
+		say(c, "GET /v1/executors?limit=1000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		go func() {
+			status := make([]byte, len("HTTP/1.1 200"))
+			_, err := io.ReadFull(c, status) // and no more
+			refused <- err == nil && string(status) == "HTTP/1.1 429"
+		}()
+	}
+	many := 0
+	for range clients {
+		if <-refused {
+			many++
+		}
+	}
+	t.Logf("%d of %d were refused; the server needed %d MiB, and %d before", many, clients, s.peak(), before)
+	if many != clients-1 { // without tokens all are one caller, who has one such page
+		t.Errorf("%d of %d pages were refused", many, clients)
+	}
+	s.served()
+}
