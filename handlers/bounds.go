@@ -29,8 +29,8 @@ type Bounds struct {
 	Streams int64 // streams, and requests that wait for a change, at a time
 }
 
-// The defaults of Bounds. While it is worked on a document of texts takes some ten times its length, and one that is made for that,
-// of empty entries alone, six hundred times.
+// The defaults of Bounds. While it is worked on, a document takes some ten times of what it counts for where it is of long texts, and at
+// most a hundred times where it is made for that.
 const (
 	DefaultHeader  = 16 << 10
 	DefaultBody    = 1 << 20
@@ -44,8 +44,13 @@ const (
 // turn is how long a document waits to be worked on, and a list to be made.
 const turn = 30 * time.Second
 
-// leastWork is what a document counts for at least, in bytes: a few of them change a long one.
-const leastWork = 16 << 10
+const (
+	// leastWork is what a document counts for at least, in bytes: a few of them change a long one.
+	leastWork = 16 << 10
+	// entryWork is what each of its fields and entries counts for beside its text, as near as a comma tells: an entry of a map takes the more
+	// memory, compared with its text, the less is in it.
+	entryWork = 64
+)
 
 func (b Bounds) orDefault() Bounds {
 	return Bounds{
@@ -237,12 +242,17 @@ func (s *shares) document(r *http.Request, caller string) (made, done func(), er
 		done()
 		return nil, nil, err
 	}
-	if made, err = wait(r, s.work, caller, max(int64(len(text)), leastWork)); err != nil {
+	if made, err = wait(r, s.work, caller, workOf(text)); err != nil {
 		done()
 		return nil, nil, manyDocuments
 	}
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
 	return made, done, nil
+}
+
+// workOf is what a document counts for.
+func workOf(text []byte) int64 {
+	return max(int64(len(text)+entryWork*bytes.Count(text, []byte(","))), leastWork)
 }
 
 // takeIn reads a body, which has a limit.

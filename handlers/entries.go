@@ -86,6 +86,9 @@ func setRevisions[D, M any](e *store.Executor, k kind[D, M], models map[string]*
 
 // readEntries reads the whole map.
 func readEntries[D, M any](r *reader, k kind[D, M], m map[string]*M) map[string]D {
+	if !r.few(k.name, len(m)) {
+		return nil
+	}
 	out := make(map[string]D, len(m))
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		out[name] = readEntry(r, k, executor.Path(k.name, name), name, m[name])

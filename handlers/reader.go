@@ -146,6 +146,18 @@ func readTime[T any](r *reader, field string, at *time.Time, convert func(time.T
 }
 
 // executor reads an executor.
+// most is how many entries of a map, or items of a list of objects, are read. What an executor may take in a VM is used up by fewer, however small they
+// are (exit logs: some 6,200), and would be found too large after a hundred times the memory.
+const most = 8192
+
+// few refuses too many of them.
+func (r *reader) few(at string, n int) bool {
+	if n > most {
+		r.faults.Add(at, fmt.Sprintf("has %d entries, which are more than an executor can have", n))
+	}
+	return n <= most
+}
+
 func (r *reader) executor(m *models.Executor) *executor.ExecutorConfig {
 	c := &executor.ExecutorConfig{
 		Common:            executor.Common{ID: m.ID, Name: m.Name, ExecutionEnvironment: m.ExecutionEnvironment, Notes: m.Notes},
@@ -207,6 +219,9 @@ func (r *reader) diagnostics(at string, m *models.Diagnostics) (d executor.Diagn
 		return d
 	}
 	d.DebugLevel, d.ResurrectionCount = int(m.DebugLevel), int(m.ResurrectionCount)
+	if at := executor.Path(at, "exitLogs"); !r.few(at, len(m.ExitLogs)) {
+		m.ExitLogs = nil
+	}
 	for _, e := range m.ExitLogs {
 		log := executor.ExitLog{ExitStatus: int(e.ExitStatus), Message: e.Message}
 		if e.Time != nil {

@@ -48,7 +48,7 @@ func (p *reply) begin(size int) {
 	p.made()
 	if size > smallAnswer && !requestOf(p.request).head {
 		answers, caller := p.edge.shares.answers, requestOf(p.request).caller.Name
-		n := min(int64(size), answers.each) // so that the longest of all can be had, too
+		n := min(int64(size), answers.each-1) // so that the longest of all can be had, too, and changes beside it
 		switch {
 		case !slices.Contains(reading, p.request.Method):
 			answers.add(caller, n)
