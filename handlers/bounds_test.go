@@ -322,10 +322,15 @@ func TestAnswersAreShared(t *testing.T) {
 	if shares := s.edge.shares.answers; shares.used != 0 {
 		t.Errorf("%d bytes are still counted", shares.used)
 	}
-	s.answer = strings.Repeat("x", 100*smallAnswer) // more than there is: one such is written at a time
+	s.answer = strings.Repeat("x", 100*smallAnswer) // more than there is: one such is written at a time, and changes are made beside it
 	read = make(chan struct{})
 	s.askSlowly("a", "GET", "/v1/executors", nil, read)
-	<-s.ask("a", "GET", "/v1/executors", nil, 429)
+	for method, status := range map[string]int{"GET": 429, "PATCH": 200} {
+		answered = s.ask("a", method, "/v1/executors/x", strings.NewReader("{}"), status)
+		<-s.at
+		s.end <- struct{}{}
+		<-answered
+	}
 	close(read)
 	s.all.Wait()
 }

@@ -41,7 +41,7 @@ func TestManyFaults(t *testing.T) {
 		{"pools that overlap", longList(`{"networks": {"a": {"network": {"pools": [`, `"::/0"`, `]}}}}`), 422, maxFaults + 1, "networks.a.network.pools.1", "must not overlap pools.0"},
 		{"entries", longMap(`{"sessions": {`, `"%x": {}`, `}}`), 422, 1, "sessions", "more than an executor can have"},
 		{"exit logs", longList(`{"sessions": {"a": {"diagnostics": {"exitLogs": [`, `{}`, `]}}}}`), 422, 1, "sessions.a.diagnostics.exitLogs", "more than an executor can have"},
-		{"names of entries", longMap(`{"mounts": {`, `"-%x": {}`, `}}`), 422, maxFaults + 1, "mounts.-0", "must"},
+		{"names of entries", longMap(`{"mounts": {`, `"-%x": {"mode": "`+strings.Repeat("m", 200)+`"}`, `}}`), 422, maxFaults + 1, "mounts.-0", "must"},
 		{"a long name above many faults", longList(`{"networks": {"`+long+`": {"network": {"nameservers": [`, `"x"`, `]}}}}`), 422, 1, "networks.nnn", "at most 128 bytes"},
 		{"a long key", `{"annotations": {"\uFFFF` + long + `": ""}}`, 422, 1, "annotations.\uFFFFnnn", "must"},
 		{"a long unknown name", `{"` + long + `": 1}`, 400, 1, "nnn", "is not a field"},
