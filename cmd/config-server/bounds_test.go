@@ -334,7 +334,7 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 	const longest = 400_000
 	s := startAttacked(t, "--max-body", strconv.Itoa(longest), "--max-work", strconv.Itoa(longest), "--write-timeout", "1h")
 	var names strings.Builder
-	for i := range 30_000 {
+	for i := range 8_000 {
 		fmt.Fprintf(&names, `,"-%05x":{}`, i)
 	}
 	document := `{"sessions":{` + names.String()[1:] + `}}` // each name is a fault
