@@ -95,7 +95,8 @@ type ClientService interface {
 // at a revision has every event after it, once, or it ends: who comes back with the last revision that it was told, as `since`, has no gap and no duplicate.
 //
 // The first line is a heartbeat with the revision at which the stream begins, and more come while nothing else does: all events up to a heartbeat's revision were sent, but for those that `kind` and
-// `executor` leave out. A client that hears nothing for some heartbeats has lost the server.
+// `executor` leave out. A client that hears nothing for some heartbeats has lost the server. The stream ends,
+// with nothing more told, when its caller's token or certificate does not count any more.
 //
 // A client that does not read what it is sent is disconnected after 10 seconds; so is one that falls behind the history that is kept. When the server is about to stop, its streams end.
 //
@@ -123,7 +124,8 @@ func (a *Client) Watch(params *WatchParams, writer io.Writer, opts ...ClientOpti
 // at a revision has every event after it, once, or it ends: who comes back with the last revision that it was told, as `since`, has no gap and no duplicate.
 //
 // The first line is a heartbeat with the revision at which the stream begins, and more come while nothing else does: all events up to a heartbeat's revision were sent, but for those that `kind` and
-// `executor` leave out. A client that hears nothing for some heartbeats has lost the server.
+// `executor` leave out. A client that hears nothing for some heartbeats has lost the server. The stream ends,
+// with nothing more told, when its caller's token or certificate does not count any more.
 //
 // A client that does not read what it is sent is disconnected after 10 seconds; so is one that falls behind the history that is kept. When the server is about to stop, its streams end.
 //
