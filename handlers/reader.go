@@ -145,7 +145,6 @@ func readTime[T any](r *reader, field string, at *time.Time, convert func(time.T
 	return v
 }
 
-// executor reads an executor.
 // most is how many entries of a map, or items of a list of objects, are read. What an executor may take in a VM is used up by fewer, however small they
 // are (exit logs: some 6,200), and would be found too large after a hundred times the memory.
 const most = 8192
@@ -158,6 +157,7 @@ func (r *reader) few(at string, n int) bool {
 	return n <= most
 }
 
+// executor reads an executor.
 func (r *reader) executor(m *models.Executor) *executor.ExecutorConfig {
 	c := &executor.ExecutorConfig{
 		Common:            executor.Common{ID: m.ID, Name: m.Name, ExecutionEnvironment: m.ExecutionEnvironment, Notes: m.Notes},
@@ -219,10 +219,11 @@ func (r *reader) diagnostics(at string, m *models.Diagnostics) (d executor.Diagn
 		return d
 	}
 	d.DebugLevel, d.ResurrectionCount = int(m.DebugLevel), int(m.ResurrectionCount)
-	if at := executor.Path(at, "exitLogs"); !r.few(at, len(m.ExitLogs)) {
-		m.ExitLogs = nil
+	logs := m.ExitLogs
+	if !r.few(executor.Path(at, "exitLogs"), len(logs)) {
+		logs = nil
 	}
-	for _, e := range m.ExitLogs {
+	for _, e := range logs {
 		log := executor.ExitLog{ExitStatus: int(e.ExitStatus), Message: e.Message}
 		if e.Time != nil {
 			log.Time = *e.Time
